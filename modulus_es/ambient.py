@@ -1,0 +1,71 @@
+"""The current system: where ids and times come from when nobody names a system.
+
+An aggregate is made by calling its class, without naming a system. Its id and
+times come from the current one: the last that was made, the one of ``with
+system.current():``, or, while a handler runs, that handler's own. Without any
+they are random and the wall clock's. Nothing else is ambient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID, uuid4
+
+
+class Source(Protocol):
+    """Draws ids and tells the time."""
+
+    def new_id(self) -> UUID:
+        """A fresh id."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+
+
+_chosen: ContextVar[Source | None] = ContextVar("modulus_es_current", default=None)
+_last: Source | None = None
+
+
+def make_last(source: Source) -> None:
+    """Make ``source`` the one that is current where none was chosen."""
+    global _last  # noqa: PLW0603 - it is the one ambient thing, by design
+    _last = source
+
+
+def current() -> Source | None:
+    """The current source of ids and times, or None."""
+    return _chosen.get() or _last
+
+
+@contextmanager
+def use(source: Source) -> Iterator[None]:
+    """Make ``source`` current inside the block."""
+    token = _chosen.set(source)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def new_id() -> UUID:
+    """A fresh id from the current system, or a random one.
+
+    >>> new_id() == new_id()
+    False
+    """
+    source = _chosen.get() or _last
+    return uuid4() if source is None else source.new_id()
+
+
+def now() -> datetime:
+    """The time of the current system, or the wall clock's; always in UTC.
+
+    >>> now().tzinfo
+    datetime.timezone.utc
+    """
+    source = _chosen.get() or _last
+    return datetime.now(UTC) if source is None else source.now()
