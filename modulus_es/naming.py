@@ -17,7 +17,7 @@ from typing import Any
 from modulus_es.errors import NameClashError
 
 _definitions = count(1)
-_NAME = re.compile(r"[A-Za-z_][\w.\-]{0,199}", re.ASCII)
+NAME = re.compile(r"[A-Za-z_][\w.\-]{0,199}", re.ASCII)
 
 
 def qualified_name(obj: Any) -> str:
@@ -34,7 +34,7 @@ def qualified_name(obj: Any) -> str:
 
 def define(cls: type, name: str | None = None) -> None:
     """Note a class when it is defined: its pinned name, and that it is the newest."""
-    if name is not None and not _NAME.fullmatch(name):
+    if name is not None and not NAME.fullmatch(name):
         raise NameClashError(
             f"{qualified_name(cls)}: the name {name!r} is not one: use letters, digits, '_', '.', "
             "'-', at most 200, beginning with a letter"

@@ -1,0 +1,1 @@
+"""Stores: where a module keeps its events, outbox and inbox."""

@@ -1,0 +1,108 @@
+"""Everything that happens, as records in the order in which it happened."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from modulus_es.clock import iso
+
+
+class TraceRecord(NamedTuple):
+    """One thing that happened.
+
+    ``time`` is when it ended, by the system's clock; ``duration`` is in seconds
+    of that clock. ``kind`` is one of command, query, stream, event, commit,
+    project, relay, receive, delivery, network, crash, dead, replay, failure.
+    ``module`` is where it happened, ``source`` the module that a message came
+    from. For a delivery, ``outcome`` is done, failed, retry, duplicate or dead.
+    """
+
+    time: datetime
+    kind: str
+    module: str
+    message_id: str = ""
+    type: str = ""
+    handler: str = ""
+    attempt: int = 0
+    outcome: str = ""
+    source: str = ""
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    error: str | None = None
+    duration: float = 0.0
+
+    def __repr__(self) -> str:
+        said = " ".join(
+            part
+            for part in (
+                self.kind,
+                self.type,
+                f"{self.source} -> {self.module}" if self.source else self.module,
+                self.handler,
+                f"attempt {self.attempt}" if self.attempt else "",
+                self.outcome,
+                f"({self.error})" if self.error else "",
+            )
+            if part
+        )
+        return f"<{iso(self.time)} {said}>"
+
+
+class Trace:
+    """The last records, at most ``limit`` of them; ``dropped`` counts those before.
+
+    >>> from modulus_es.clock import START
+    >>> trace = Trace(limit=1)
+    >>> trace.add(TraceRecord(START, "command", "orders", type="PlaceOrder", outcome="done"))
+    >>> trace.add(TraceRecord(START, "commit", "orders", outcome="done"))
+    >>> trace
+    Trace(1 record, 1 dropped)
+    >>> list(trace)
+    [<2024-01-01T00:00:00Z commit orders done>]
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
+        if limit < 0:
+            raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
+        self._records: deque[TraceRecord] = deque(maxlen=limit)
+        self._count = 0
+        self._watchers: list[Callable[[TraceRecord], None]] = []
+
+    @property
+    def limit(self) -> int:
+        """How many records are kept."""
+        return self._records.maxlen or 0
+
+    @property
+    def dropped(self) -> int:
+        """How many records are no longer kept."""
+        return self._count - len(self._records)
+
+    def add(self, record: TraceRecord) -> None:
+        """Keep a record, and show it to the watchers."""
+        self._records.append(record)
+        self._count += 1
+        for watcher in self._watchers:
+            watcher(record)
+
+    def watch(self, watcher: Callable[[TraceRecord], None]) -> Callable[[], None]:
+        """Call ``watcher`` with every record from now on; answers how to stop that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def of_kind(self, *kinds: str) -> list[TraceRecord]:
+        """The kept records of these kinds."""
+        return [record for record in self._records if record.kind in kinds]
+
+    def __iter__(self) -> Iterator[TraceRecord]:
+        return iter(tuple(self._records))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:
+        records = "record" if len(self) == 1 else "records"
+        return f"Trace({len(self)} {records}, {self.dropped} dropped)"

@@ -1,0 +1,1 @@
+"""Transports: how a message gets from one module to the others."""
