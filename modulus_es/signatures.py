@@ -64,7 +64,8 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> tuple[Parameter, ..
                 key_of(annotation),
                 declaration.default,
                 declaration.kind is inspect.Parameter.KEYWORD_ONLY,
-                "" if annotation is NO_DEFAULT and declaration.default is not NO_DEFAULT
+                ""
+                if annotation is NO_DEFAULT and declaration.default is not NO_DEFAULT
                 else problem,
             )
         )
