@@ -1,27 +1,26 @@
-"""How services are made: registrations become nodes, nodes become plans.
+"""How one service is made, kept and cleaned up.
 
-A `Plan` is what a handler holds. It is compiled when first used, forgets
-everything when a registration changes, and compiles again when next used, so
-no call ever asks whether it is still current.
+A `Registration` says how; a `Scope` keeps what was made for one message; a
+`Node` is one argument of a compiled `modulus_es.plans.Plan`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .errors import ServiceError
-from .signatures import label
+from modulus_es.errors import ServiceError
+from modulus_es.signatures import Parameter, label, parameters
 
 if TYPE_CHECKING:
     import asyncio
 
 Lifetime = Literal["singleton", "scoped", "transient"]
-Kind = Literal["instance", "sync", "async", "generator", "async generator"]
+Kind = Literal["instance", "class", "sync", "async", "generator", "async generator"]
 
 UNMADE: Any = object()
 
@@ -49,10 +48,13 @@ class Scope:
         """Run every clean-up, the newest first, even where some of them fail.
 
         Raises an `ExceptionGroup` of what failed. A cancellation is raised
-        instead of it, and only after the last clean-up.
+        in its place, and only after the last clean-up.
+
+        >>> import asyncio
+        >>> asyncio.run(Scope().aclose())
         """
+        self.instances.clear()
         if not self.cleanups:
-            self.instances.clear()
             return
         failures: list[Exception] = []
         interruption: BaseException | None = None
@@ -63,13 +65,13 @@ class Scope:
                 failures.append(error)
             except BaseException as error:
                 interruption = interruption or error
-        self.instances.clear()
+        failed = ExceptionGroup("services failed to clean up", failures) if failures else None
         if interruption is not None:
-            raise interruption
-        if failures:
-            raise ExceptionGroup("services failed to clean up", failures)
+            raise interruption from failed
+        if failed is not None:
+            raise failed
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,33 +104,55 @@ class Registration:
     kind: Kind
     instance: Any = UNMADE
     pending: asyncio.Event | None = None
+    known: tuple[Parameter, ...] | None = None
 
-    def fresh(self) -> Registration:
-        """The same without its instance; who still holds the old one disturbs nobody."""
-        return Registration(self.service, self.key, self.lifetime, self.provider, self.kind)
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What the provider takes; read again as long as a name in it is not defined yet."""
+        if self.kind == "instance":
+            return ()
+        if self.known is not None:
+            return self.known
+        read = parameters(self.provider)
+        if not any(parameter.problem for parameter in read):
+            self.known = read
+        return read
 
     @property
     def is_async(self) -> bool:
         """Whether making one needs an ``await``."""
         return self.kind in ("async", "async generator")
 
+    @property
+    def cleans_up(self) -> bool:
+        """Whether something is left to do when its time is over."""
+        return self.kind in ("generator", "async generator")
+
+    def fresh(self) -> Registration:
+        """The same before it was made; whoever still makes the old one disturbs nobody."""
+        if self.kind == "instance":
+            return self
+        return replace(self, instance=UNMADE, pending=None)
+
     def make(self, call: Callable[..., Any], arguments: Sequence[Any], scope: Scope) -> Any:
-        """Make one, and leave its clean-up with ``scope``."""
+        """Make one without an ``await``, and leave its clean-up with ``scope``."""
         made = call(*arguments)
         if self.kind == "generator":
             try:
                 value = next(made)
             except StopIteration:
-                raise self._error("yields nothing; it must yield the service once") from None
+                raise self._error("yields nothing; it yields the service once") from None
             scope.cleanups.append(made)
             return value
-        if inspect.iscoroutine(made):
-            made.close()
-            raise self._error("returns a coroutine; write it as `async def`")
+        if self.kind == "sync" and _is_unstarted(made):
+            raise self._error(
+                f"returns a {type(made).__name__}, not the service; give the function that "
+                "makes it (functools.partial binds arguments), not one that calls it"
+            )
         return made
 
     async def amake(self, call: Callable[..., Any], arguments: Sequence[Any], scope: Scope) -> Any:
-        """The same for every kind of provider."""
+        """Make one, whatever kind its provider is."""
         if self.kind == "async":
             return await call(*arguments)
         if self.kind != "async generator":
@@ -137,17 +161,34 @@ class Registration:
         try:
             value = await anext(made)
         except StopAsyncIteration:
-            raise self._error("yields nothing; it must yield the service once") from None
+            raise self._error("yields nothing; it yields the service once") from None
         scope.cleanups.append(made)
         return value
+
+    def needs_await(self) -> ServiceError:
+        """The error for whoever asks for it without an ``await``."""
+        return ServiceError(
+            f"{label(self.service)} is made by an async factory, or needs what is: "
+            "use `await plan.abind(...)`"
+        )
 
     def _error(self, what: str) -> ServiceError:
         return ServiceError(f"the factory of {label(self.service)} {what}")
 
 
+def _is_unstarted(made: Any) -> bool:
+    if inspect.iscoroutine(made):
+        made.close()  # or Python warns, far from the reason, that it was never awaited
+        return True
+    return inspect.isgenerator(made) or inspect.isasyncgen(made)
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """How one argument is got; ``aget`` is there only where it takes an ``await``."""
+    """How one argument is got; ``aget`` is there only where that takes an ``await``.
+
+    ``settles`` says that it makes a singleton, and is a constant from then on.
+    """
 
     get: Callable[[Any, Any], Any]
     aget: Callable[[Any, Any], Awaitable[Any]] | None = None
@@ -165,64 +206,75 @@ class Node:
 
     @classmethod
     def of_context(cls, attribute: str) -> Node:
-        """An attribute of the object that every call passes in."""
+        """An attribute of the object that every call brings along."""
         read = attrgetter(attribute)
         return cls(lambda context, scope: read(context), attribute=attribute, contextual=True)
 
+    @classmethod
+    def of_service(
+        cls,
+        registration: Registration,
+        call: Callable[..., Any],
+        nodes: Sequence[Node],
+        root: Scope,
+    ) -> Node:
+        """A service, made by ``call`` from what ``nodes`` give."""
+        awaits = registration.is_async or any(node.aget for node in nodes)
+        if registration.lifetime == "singleton":
+            get, aget = _singleton(registration, call, nodes, root, awaits)
+            return cls(get, aget if awaits else None, settles=True)
+        get, aget = _transient(registration, call, nodes, awaits)
+        if registration.lifetime == "scoped":
+            get, aget = _scoped(registration, get, aget)
+        return cls(
+            get,
+            aget if awaits else None,
+            needs_scope=registration.lifetime == "scoped"
+            or registration.cleans_up
+            or any(node.needs_scope for node in nodes),
+            contextual=any(node.contextual for node in nodes),
+            settles=any(node.settles for node in nodes),
+        )
+
+
+Get = Callable[[Any, Any], Any]
+AsyncGet = Callable[[Any, Any], Awaitable[Any]]
+
 
 async def arguments_of(nodes: Iterable[Node], context: Any, scope: Any) -> list[Any]:
-    """The arguments, awaiting where one needs it."""
+    """The arguments, with an ``await`` where one needs it."""
     return [
         node.get(context, scope) if node.aget is None else await node.aget(context, scope)
         for node in nodes
     ]
 
 
-def node_of(
-    registration: Registration, call: Callable[..., Any], nodes: Sequence[Node], root: Scope
-) -> Node:
-    """The node that makes ``registration`` from what ``nodes`` give."""
-    awaits = registration.is_async or any(node.aget for node in nodes)
-    settles = any(node.settles for node in nodes)
-    contextual = any(node.contextual for node in nodes)
-    if registration.lifetime == "singleton":
-        return _singleton(registration, call, nodes, root, awaits)
-
-    def make(context: Any, scope: Scope) -> Any:
+def _transient(
+    registration: Registration, call: Callable[..., Any], nodes: Sequence[Node], awaits: bool
+) -> tuple[Get, AsyncGet]:
+    def get(context: Any, scope: Any) -> Any:
         if awaits:
-            raise ServiceError(f"{label(registration.service)} needs `await`: use `Plan.abind`")
+            raise registration.needs_await()
         return registration.make(call, [node.get(context, scope) for node in nodes], scope)
 
-    async def amake(context: Any, scope: Scope) -> Any:
+    async def aget(context: Any, scope: Any) -> Any:
         return await registration.amake(call, await arguments_of(nodes, context, scope), scope)
 
-    if registration.lifetime == "transient":
-        cleans_up = registration.kind in ("generator", "async generator")
-        return Node(
-            make,
-            amake if awaits else None,
-            needs_scope=cleans_up or any(node.needs_scope for node in nodes),
-            contextual=contextual,
-            settles=settles,
-        )
+    return get, aget
 
-    def once(context: Any, scope: Scope) -> Any:
+
+def _scoped(registration: Registration, make: Get, amake: AsyncGet) -> tuple[Get, AsyncGet]:
+    def get(context: Any, scope: Any) -> Any:
         if registration not in scope.instances:
             scope.instances[registration] = make(context, scope)
         return scope.instances[registration]
 
-    async def aonce(context: Any, scope: Scope) -> Any:
+    async def aget(context: Any, scope: Any) -> Any:
         if registration not in scope.instances:
             scope.instances[registration] = await amake(context, scope)
         return scope.instances[registration]
 
-    return Node(
-        once,
-        aonce if awaits else None,
-        needs_scope=True,
-        contextual=contextual,
-        settles=settles,
-    )
+    return get, aget
 
 
 def _singleton(
@@ -231,11 +283,11 @@ def _singleton(
     nodes: Sequence[Node],
     root: Scope,
     awaits: bool,
-) -> Node:
+) -> tuple[Get, AsyncGet]:
     def get(context: Any, scope: Any) -> Any:
         if registration.instance is UNMADE:
             if awaits:
-                raise ServiceError(f"{label(registration.service)} needs `await`: use `Plan.abind`")
+                raise registration.needs_await()
             arguments = [node.get(None, root) for node in nodes]
             registration.instance = registration.make(call, arguments, root)
         return registration.instance
@@ -247,134 +299,15 @@ def _singleton(
             if registration.pending is not None:
                 await registration.pending.wait()
                 continue
-            registration.pending = made = asyncio.Event()
+            registration.pending = done = asyncio.Event()
             try:
                 arguments = await arguments_of(nodes, None, root)
-                # Somebody who needed no await may have made it in the meantime.
+                # Once its needs exist it may need no await: somebody may have been faster.
                 if registration.instance is UNMADE:
                     registration.instance = await registration.amake(call, arguments, root)
             finally:
                 registration.pending = None
-                made.set()
+                done.set()
         return registration.instance
 
-    return Node(get, aget if awaits else None, settles=True)
-
-
-class Plan:
-    """Everything one callable needs beyond what its caller passes.
-
-    Made by `Services.plan`. Call the target as
-    ``plan.call(*passed, *plan.bind(context, scope))``, or with ``await
-    plan.abind(...)`` where ``is_async``. ``scope`` may be ``None`` unless
-    ``needs_scope``, ``context`` may be ``None`` unless ``contextual``.
-
-    ``empty`` says that there is nothing to inject. All of this is worked out
-    when first asked for, and again after a registration changed; it raises
-    `ServiceNotFoundError`, `ServiceLifetimeError` or `ServiceError` where the
-    needs cannot be met.
-
-    >>> from modulus_es.services import Services
-    >>> services = Services()
-    >>> services.singleton(int, 42)
-    <class 'int'>
-    >>> def handler(message: str, answer: int) -> str: return f"{message} {answer}"
-    >>> plan = services.plan(handler, handler="handler", skip=1)
-    >>> plan.empty, plan.needs_scope, plan.is_async
-    (False, False, False)
-    >>> plan.call("the answer is", *plan.bind(None, None))
-    'the answer is 42'
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_source",
-        "bind",
-        "call",
-        "contextual",
-        "empty",
-        "is_async",
-        "needs_scope",
-    )
-
-    call: Callable[..., Any]
-    bind: Callable[[Any, Scope | None], Sequence[Any]]
-    empty: bool
-    needs_scope: bool
-    contextual: bool
-    is_async: bool
-
-    def __init__(self, source: Callable[[], tuple[Callable[..., Any], Sequence[Node]]]) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> Any:
-        # Reached only while the slots are empty: before the first use and after `forget`.
-        if name not in Plan.__slots__:
-            raise AttributeError(f"a Plan has no attribute {name!r}")
-        self._compile()
-        return getattr(self, name)
-
-    def check(self) -> None:
-        """Work it out now, so that what is missing is said now."""
-        self._compile()
-
-    def forget(self) -> None:
-        """A registration changed: work everything out again at the next use."""
-        for name in ("call", "bind", "empty", "needs_scope", "contextual", "is_async"):
-            try:
-                delattr(self, name)
-            except AttributeError:
-                return
-
-    async def abind(self, context: Any, scope: Scope | None) -> Sequence[Any]:
-        """`bind`, also where something is made by an async factory."""
-        _, nodes = self._source()
-        arguments = await arguments_of(nodes, context, scope)
-        if any(node.settles for node in nodes):
-            self.forget()
-        return arguments
-
-    def _compile(self) -> None:
-        call, nodes = self._source()
-        self.call = call
-        self.empty = not nodes
-        self.needs_scope = any(node.needs_scope for node in nodes)
-        self.contextual = any(node.contextual for node in nodes)
-        self.is_async = any(node.aget for node in nodes)
-        self.bind = self._binder(nodes)
-
-    def _binder(self, nodes: Sequence[Node]) -> Callable[[Any, Scope | None], Sequence[Any]]:
-        """The shortest code that gets these arguments."""
-        if all(node.value is not UNMADE for node in nodes):
-            values = tuple(node.value for node in nodes)
-            return lambda context, scope: values
-        if all(node.attribute for node in nodes):
-            read = attrgetter(*(node.attribute for node in nodes))
-            if len(nodes) == 1:
-                return lambda context, scope: (read(context),)
-            return lambda context, scope: read(context)  # type: ignore[no-any-return]
-        if all(node.attribute or node.value is not UNMADE for node in nodes):
-            return _mixed(nodes)
-        getters = [node.get for node in nodes]
-        if not any(node.settles for node in nodes):
-            return lambda context, scope: [get(context, scope) for get in getters]
-
-        def bind_and_settle(context: Any, scope: Scope | None) -> Sequence[Any]:
-            arguments = [get(context, scope) for get in getters]
-            self.forget()  # the singletons exist now, so the next plan just hands them out
-            return arguments
-
-        return bind_and_settle
-
-
-def _mixed(nodes: Sequence[Node]) -> Callable[[Any, Scope | None], Sequence[Any]]:
-    template = [node.value for node in nodes]
-    places = [(i, attrgetter(node.attribute)) for i, node in enumerate(nodes) if node.attribute]
-
-    def bind(context: Any, scope: Scope | None) -> Sequence[Any]:
-        arguments = template[:]
-        for place, read in places:
-            arguments[place] = read(context)
-        return arguments
-
-    return bind
+    return get, aget

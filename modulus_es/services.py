@@ -1,7 +1,7 @@
 """Injection: arguments beyond the message are found by their type.
 
-`Services` holds the registrations of one system; `docs/decisions/0001-injection.md`
-says why this is own code.
+`Services` holds the registrations of one system. Why this is own code is told
+in ``docs/decisions/0001-injection.md``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,15 @@ import functools
 import inspect
 import types
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_origin
 
-from .errors import (
-    HandlerSignatureError,
-    ServiceError,
-    ServiceLifetimeError,
-    ServiceNotFoundError,
-)
-from .injection import UNMADE, Kind, Lifetime, Node, Plan, Registration, Scope, node_of
-from .signatures import NO_DEFAULT, Parameter, bases_of, key_of, label, parameters
+from modulus_es.errors import HandlerSignatureError, ServiceError
+from modulus_es.injection import Kind, Lifetime, Node, Registration, Scope
+from modulus_es.plans import Asker, Compiler, Plan, Source, is_abstract
+from modulus_es.signatures import NO_DEFAULT, bases_of, key_of, label, parameters
 
 S = TypeVar("S")
-
-_LOGGER = "logging:Logger"
 
 
 class Services:
@@ -35,16 +29,15 @@ class Services:
     constructor is injected in turn, or a factory, whose parameters are; a
     singleton may also be a ready instance. A factory is a function, sync or
     async; where it yields instead of returning, the rest of it is the
-    clean-up. A factory's clean-up runs also after a failure, so whether work
-    is kept belongs in the unit of work, not there.
+    clean-up. That runs after a failure too, so whether work is kept is decided
+    in the unit of work and not there.
 
     Registering again replaces: the old singleton is dropped, and with it every
-    singleton that was made from it. A class whose cell ran again counts as
-    the same service.
+    singleton that was made from it; their clean-ups run in `aclose`. A class
+    whose cell ran again counts as the same service.
 
-    ``contextual`` maps types to the attributes of the object that every call
-    brings along, such as ``{UnitOfWork: "uow"}``; they cannot be injected
-    into a singleton.
+    ``contextual`` maps types to attributes of the object that every call
+    brings along, such as ``{UnitOfWork: "uow"}``; a singleton cannot take them.
 
     >>> services = Services()
     >>> @services.singleton
@@ -57,14 +50,15 @@ class Services:
     'Clerk'
     >>> services
     Services(Warehouse: singleton, Clerk: transient)
-    >>> plan = services.plan(lambda clerk: clerk, handler="count")
-    Traceback (most recent call last):
-    modulus_es.errors.HandlerSignatureError: handler count: parameter clerk has no type annotation, \
-and arguments are injected by type: add one
+    >>> def count(message: str, clerk: Clerk) -> int:
+    ...     return clerk.warehouse.stock
+    >>> plan = services.plan(count, handler="count", skip=1)
+    >>> plan.call("how many?", *plan.bind(None, None))
+    3
     """
 
     def __init__(self, contextual: Mapping[type, str] | None = None) -> None:
-        self._contextual = {key_of(kind): name for kind, name in (contextual or {}).items()}
+        self._contextual = contextual or {}
         self._registrations: dict[str, Registration] = {}
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self._root = Scope()
@@ -75,8 +69,7 @@ and arguments are injected by type: add one
         ``provider`` is a class, a factory or an instance; without one,
         ``service`` itself is the class. Returns ``service``, so it decorates
         a class as well. Raises `ServiceLifetimeError` where it would keep
-        something scoped or bound to a unit of work, `ServiceError` where
-        it cannot be made.
+        something scoped or contextual, `ServiceError` where it cannot be made.
 
         >>> Services().singleton(str, "sqlite:///shop.db")
         <class 'str'>
@@ -86,13 +79,12 @@ and arguments are injected by type: add one
     def scoped(self, service: S, provider: object = ...) -> S:
         """Make one for each message that is handled, and clean it up afterwards.
 
-        Like `singleton`, but there is no ready instance to give.
+        Like `singleton`, but an instance cannot be given: there is one a message.
 
         >>> class Session: ...
         >>> def session():
-        ...     yield Session()  # the clean-up follows the yield
-        >>> services = Services()
-        >>> services.scoped(Session, session).__name__
+        ...     yield Session()  # what follows the yield is the clean-up
+        >>> Services().scoped(Session, session).__name__
         'Session'
         """
         return self._register("scoped", service, provider)
@@ -100,10 +92,9 @@ and arguments are injected by type: add one
     def transient(self, service: S, provider: object = ...) -> S:
         """Make a new one every time it is asked for.
 
-        Like `singleton`, but there is no ready instance to give.
+        Like `singleton`, but an instance cannot be given: there is one an argument.
 
-        >>> services = Services()
-        >>> services.transient(list, lambda: [1, 2])
+        >>> Services().transient(list, lambda: [1, 2])
         <class 'list'>
         """
         return self._register("transient", service, provider)
@@ -116,37 +107,34 @@ and arguments are injected by type: add one
         skip: int = 0,
         contextual: Mapping[type, str] | None = None,
     ) -> Plan:
-        """Compile what ``target`` needs beyond its first ``skip`` parameters.
+        """What ``target`` needs beyond its first ``skip`` parameters.
 
-        ``target`` is a function or a class; ``handler`` is its name in messages
-        and in the logger it gets. Raises `HandlerSignatureError` for a
-        parameter whose type is not said or not known; a missing service is
-        raised when the plan is used, or by `Plan.check`.
+        ``target`` is a function, a method or a class; ``handler`` is its name
+        in messages and in the name of the logger it may take; ``contextual``
+        overrides that of the constructor. Raises `HandlerSignatureError` for a
+        parameter whose type is not said or not known. A missing service is
+        raised when the plan is used, because it may still be registered.
 
         >>> def handler(message: str) -> None: ...
         >>> Services().plan(handler, handler="handler", skip=1).empty
         True
         """
-        per_call = self._contextual
-        if contextual is not None:
-            per_call = {key_of(kind): name for kind, name in contextual.items()}
         needed = parameters(target, skip)
         for parameter in needed:
             if parameter.problem:
                 raise HandlerSignatureError(
                     f"handler {handler}: parameter {parameter.name} {parameter.problem}"
                 )
-        compiler = _Compiler(self, per_call)
-        return self._planned(
-            lambda: compiler.needs(target, needed, f"handler {handler}", handler, ())
-        )
+        compiler = self._compiler(contextual)
+        asker = Asker(f"handler {handler}", handler)
+        return self._planned(lambda: compiler.callable(target, needed, asker))
 
     def many(self, service: Any, *, contextual: Mapping[type, str] | None = None) -> Plan:
         """A plan whose arguments are all services of a type, in the order registered.
 
-        A service is of the type when it is registered under it or its class
-        derives from it: each validator of a command is registered under its
-        own name and found by its base.
+        A service is of the type when it was registered under it, or when its
+        class derives from it: each ``Validator[PlaceOrder]`` is registered
+        under its own name and found by its base.
 
         >>> class Rule: ...
         >>> class Positive(Rule): ...
@@ -155,19 +143,14 @@ and arguments are injected by type: add one
         >>> [type(rule).__name__ for rule in services.many(Rule).bind(None, None)]
         ['Positive']
         """
-        per_call = self._contextual
-        if contextual is not None:
-            per_call = {key_of(kind): name for kind, name in contextual.items()}
-        compiler = _Compiler(self, per_call)
-        key = key_of(service)
+        key, compiler = key_of(service), self._compiler(contextual)
 
         def source() -> tuple[Callable[..., Any], Sequence[Node]]:
-            found = [
-                registration
-                for registration in self._registrations.values()
-                if any(key_of(base) == key for base in bases_of(registration.service))
+            return (lambda *found: found), [
+                compiler.service(each)
+                for each in self._registrations.values()
+                if any(key_of(base) == key for base in bases_of(each.service))
             ]
-            return (lambda *made: made), [compiler.service(each, ()) for each in found]
 
         return self._planned(source)
 
@@ -182,16 +165,13 @@ and arguments are injected by type: add one
     async def aclose(self) -> None:
         """Run the clean-ups of all singletons, the newest first, and drop them.
 
-        Raises an `ExceptionGroup` of what failed. Whoever needs one of
-        them afterwards gets a new one.
+        Raises an `ExceptionGroup` of what failed. Whoever needs one of them
+        afterwards gets a new one.
 
         >>> import asyncio
         >>> asyncio.run(Services().aclose())
         """
-        for key, registration in self._registrations.items():
-            if registration.kind != "instance":
-                self._registrations[key] = registration.fresh()
-        self._forget_plans()
+        self._refresh(self._registrations)
         await self._root.aclose()
 
     def __repr__(self) -> str:
@@ -200,203 +180,94 @@ and arguments are injected by type: add one
         )
         return f"Services({', '.join(listed)})"
 
-    def _planned(self, source: Callable[[], tuple[Callable[..., Any], Sequence[Node]]]) -> Plan:
+    def _compiler(self, contextual: Mapping[type, str] | None) -> Compiler:
+        chosen = self._contextual if contextual is None else contextual
+        by_key = {key_of(kind): attribute for kind, attribute in chosen.items()}
+        return Compiler(self._registrations, by_key, self._root)
+
+    def _planned(self, source: Source) -> Plan:
         plan = Plan(source)
         self._plans.add(plan)
         return plan
 
-    def _forget_plans(self) -> None:
-        for plan in self._plans:
-            plan.forget()
-
     def _register(self, lifetime: Lifetime, service: S, provider: object) -> S:
-        key = key_of(service)
-        kind, provider = _provider(lifetime, service, provider)
-        registration = Registration(service, key, lifetime, provider, kind)
-        if kind == "instance":
-            registration.instance = provider
+        registration = _registration(lifetime, service, provider)
+        key = registration.key
         replaced = self._registrations.get(key)
         self._registrations[key] = registration
         try:
-            _Compiler(self, self._contextual).vet(registration)
+            self._compiler(None).vet(registration)
         except ServiceError:
             if replaced is None:
                 del self._registrations[key]
             else:
                 self._registrations[key] = replaced
             raise
-        self._drop_made_from(key)
-        self._forget_plans()
+        self._refresh(self._made_from(key))
         return service
 
-    def _drop_made_from(self, key: str) -> None:
-        """Singletons that hold, directly or not, what ``key`` was before."""
-        stale, grown = {key}, True
+    def _made_from(self, key: str) -> set[str]:
+        """The services that take ``key``, or take what takes it."""
+        found: set[str] = set()
+        grown = {key}
         while grown:
-            grown = False
-            for each in self._registrations.values():
-                if each.key not in stale and each.kind != "instance":
-                    if any(parameter.key in stale for parameter in parameters(each.provider)):
-                        stale.add(each.key)
-                        grown = True
-        for each in stale - {key}:
-            self._registrations[each] = self._registrations[each].fresh()
+            found |= grown
+            grown = {
+                each.key
+                for each in self._registrations.values()
+                if each.key not in found and any(p.key in found for p in each.parameters)
+            }
+        return found - {key}
+
+    def _refresh(self, keys: Collection[str]) -> None:
+        for key in list(keys):
+            self._registrations[key] = self._registrations[key].fresh()
+        for plan in self._plans:
+            plan.forget()
 
 
-class _Compiler:
-    """Turns parameters into nodes, for one choice of contextual types."""
-
-    def __init__(self, services: Services, contextual: Mapping[str, str]) -> None:
-        self._services = services
-        self._contextual = contextual
-
-    def needs(
-        self,
-        target: Callable[..., Any],
-        needed: Sequence[Parameter],
-        owner: str,
-        logger: str,
-        chain: tuple[str, ...],
-    ) -> tuple[Callable[..., Any], list[Node]]:
-        """What to call, and the nodes of its positional arguments."""
-        positional: list[Node] = []
-        keywords: dict[str, Node] = {}
-        for parameter in needed:
-            node = self._node(parameter, owner, logger, chain)
-            if not parameter.keyword_only:
-                positional.append(node)
-            elif not node.is_default:
-                keywords[parameter.name] = node
-        while positional and positional[-1].is_default:
-            positional.pop()
-        if not keywords:
-            return target, positional
-        names, count = tuple(keywords), len(keywords)
-
-        def call(*arguments: Any) -> Any:
-            by_name = dict(zip(names, arguments[-count:], strict=True))
-            return target(*arguments[:-count], **by_name)
-
-        return call, [*positional, *keywords.values()]
-
-    def service(self, registration: Registration, chain: tuple[str, ...]) -> Node:
-        """The node that gives one registered service."""
-        if registration.instance is not UNMADE:
-            return Node.constant(registration.instance)
-        if not chain:
-            self.vet(registration)
-        name = label(registration.service)
-        needed = parameters(registration.provider)
-        for parameter in needed:
-            if parameter.problem:
-                raise ServiceError(f"{name}: parameter {parameter.name} {parameter.problem}")
-        call, nodes = self.needs(registration.provider, needed, name, name, chain)
-        return node_of(registration, call, nodes, self._services._root)
-
-    def vet(self, registration: Registration) -> None:
-        """Refuse circles, and singletons that would keep what lives shorter."""
-        seen: set[tuple[str, str]] = set()
-
-        def visit(current: Registration, keeper: str, path: tuple[Registration, ...]) -> None:
-            if current in path:
-                circle = [*path[path.index(current) :], current]
-                raise ServiceError(
-                    "services need each other in a circle: "
-                    + " -> ".join(label(each.service) for each in circle)
-                    + ". Let one of them take what it needs when it is called, not when made"
-                )
-            name = label(current.service)
-            if current.lifetime == "singleton":
-                keeper = name
-            if current.kind == "instance" or (current.key, keeper) in seen:
-                return
-            seen.add((current.key, keeper))
-            for parameter in parameters(current.provider):
-                needed = self._services._registrations.get(parameter.key)
-                if needed is not None and not (keeper and needed.lifetime == "scoped"):
-                    visit(needed, keeper, (*path, current))
-                elif keeper and (needed is not None or parameter.key in self._contextual):
-                    raise _captive(keeper, name, parameter, needed is not None)
-
-        visit(registration, "", ())
-
-    def _node(self, parameter: Parameter, owner: str, logger: str, chain: tuple[str, ...]) -> Node:
-        attribute = self._contextual.get(parameter.key)
-        if attribute is not None:
-            return Node.of_context(attribute)
-        here = (*chain, f"{owner}({parameter.name}: {label(parameter.annotation)})")
-        registration = self._services._registrations.get(parameter.key)
-        if registration is not None:
-            if not chain:
-                self.vet(registration)
-            return self.service(registration, here)
-        if parameter.key == _LOGGER:
-            import logging
-
-            return Node.constant(logging.getLogger(f"modulus_es.{logger}"))
-        if parameter.default is not NO_DEFAULT:
-            return Node.constant(parameter.default, is_default=True)
-        raise self._missing(parameter.annotation, here)
-
-    def _missing(self, wanted: Any, chain: tuple[str, ...]) -> ServiceNotFoundError:
-        name = label(wanted)
-        text = f"{' -> '.join(chain)}: no service is registered for {name}. "
-        near = [
-            label(each.service)
-            for each in self._services._registrations.values()
-            if any(key_of(base) == key_of(wanted) for base in bases_of(each.service))
-        ]
-        if near:
-            text += f"{near[0]} is one: services.singleton({name}, {near[0]}) gives it for {name}"
-        else:
-            text += (
-                f"Register it with services.singleton({name}), .scoped or .transient, "
-                "or give the parameter a default"
-            )
-        return ServiceNotFoundError(text)
-
-
-def _captive(keeper: str, owner: str, parameter: Parameter, scoped: bool) -> ServiceLifetimeError:
-    kind = label(parameter.annotation)
-    lives = "is scoped" if scoped else "belongs to one message"
-    through = "" if keeper == owner else f" through {owner}"
-    return ServiceLifetimeError(
-        f"singleton {keeper} would keep {parameter.name}: {kind}{through}, which {lives}. "
-        f"Register {keeper} as scoped, or let the handler take {kind} and pass it on"
-    )
-
-
-def _provider(lifetime: Lifetime, service: Any, provider: Any) -> tuple[Kind, Any]:
-    """The provider, checked, and what kind it is."""
-    name, plain = label(service), get_origin(service) or service
+def _registration(lifetime: Lifetime, service: Any, provider: Any) -> Registration:
+    """The registration, checked as far as it can be without the others."""
+    plain = get_origin(service) or service
     if not hasattr(plain, "__qualname__") or inspect.isroutine(plain):
         raise ServiceError(
-            f"{name} is not a type: give the type first and what provides it second, "
-            f"services.{lifetime}(Warehouse, ...)"
+            f"services.{lifetime} takes the type first and what provides it second, but the "
+            f"first is a {type(service).__name__}"
         )
+    name = label(service)
     if provider is ...:
-        if not isinstance(plain, type):
-            raise ServiceError(f"{name} is not a class: say what provides it")
         provider = service
-    made = get_origin(provider) or provider
-    if isinstance(made, type):
-        if inspect.isabstract(made) or getattr(made, "_is_protocol", False):
-            raise ServiceError(
-                f"{label(provider)} is abstract: services.{lifetime}({name}, ...) needs the "
-                "class that implements it"
-            )
-        return "sync", provider
-    if inspect.isasyncgenfunction(provider):
-        return "async generator", provider
-    if inspect.isgeneratorfunction(provider):
-        return "generator", provider
-    if inspect.iscoroutinefunction(provider):
-        return "async", provider
-    if isinstance(provider, functools.partial | types.MethodType) or inspect.isroutine(provider):
-        return "sync", provider
-    if lifetime != "singleton":
+    kind = _kind(provider)
+    if kind == "class" and is_abstract(get_origin(provider) or provider):
         raise ServiceError(
-            f"services.{lifetime}({name}, ...) was given an instance, and one instance can only "
-            f"be a singleton: give a class or a factory, or use services.singleton"
+            f"{label(provider)} is abstract: services.{lifetime}({name}, ...) takes a class "
+            "that implements it, or a factory"
         )
-    return "instance", provider
+    if kind == "instance" and provider is service:
+        raise ServiceError(f"{name} is not a class: say what provides it, as a second argument")
+    if kind == "instance" and lifetime != "singleton":
+        raise ServiceError(
+            f"services.{lifetime}({name}, ...) was given an instance, and an instance is a "
+            "singleton: use services.singleton, or give a class or a factory"
+        )
+    registration = Registration(service, key_of(service), lifetime, provider, kind)
+    if kind == "instance":
+        registration.instance = provider
+    for parameter in registration.parameters:
+        if parameter.annotation is NO_DEFAULT and parameter.problem:
+            raise ServiceError(f"{name}: parameter {parameter.name} {parameter.problem}")
+    return registration
+
+
+def _kind(provider: Any) -> Kind:
+    if isinstance(get_origin(provider) or provider, type):
+        return "class"
+    if inspect.isasyncgenfunction(provider):
+        return "async generator"
+    if inspect.isgeneratorfunction(provider):
+        return "generator"
+    if inspect.iscoroutinefunction(provider):
+        return "async"
+    if isinstance(provider, functools.partial | types.MethodType) or inspect.isroutine(provider):
+        return "sync"
+    return "instance"

@@ -167,7 +167,7 @@ def _visible_names(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         written = (function.__init__, function.__new__)  # type: ignore[misc]
         function = next((f for f in written if isinstance(f, types.FunctionType)), function)
     elif not isinstance(function, types.FunctionType | types.MethodType):
-        function = getattr(type(function), "__call__", function)
+        function = type(function).__call__
     function = inspect.unwrap(getattr(function, "__func__", function))
     if not isinstance(function, types.FunctionType):
         home = sys.modules.get(getattr(function, "__module__", None) or "")
