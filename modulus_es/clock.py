@@ -74,9 +74,9 @@ class VirtualClock:
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = START if start is None else to_utc(start, "start")
-        self._sleepers: list[tuple[datetime, int, Any]] = []
+        self._sleepers: list[tuple[datetime, int, Any, Any]] = []
         self._order = count()
-        self.on_sleep: Callable[[], None] | None = None
+        self.on_sleep: Callable[[], Any] | None = None
 
     def now(self) -> datetime:
         """The virtual time, in UTC."""
@@ -98,9 +98,8 @@ class VirtualClock:
         if moment <= self._now:
             return
         woken = asyncio.get_running_loop().create_future()
-        heappush(self._sleepers, (moment, next(self._order), woken))
-        if self.on_sleep is not None:
-            self.on_sleep()
+        sleeper = None if self.on_sleep is None else self.on_sleep()
+        heappush(self._sleepers, (moment, next(self._order), woken, sleeper))
         await woken
 
     def next_wake(self) -> datetime | None:
@@ -109,13 +108,13 @@ class VirtualClock:
             heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
-    def wake_one(self) -> bool:
-        """Wake the sleeper that is due longest; answers whether there was one."""
+    def take_due(self) -> tuple[Any, Any] | None:
+        """Who is due longest: the future to resolve, and what ``on_sleep`` said of it."""
         moment = self.next_wake()
         if moment is None or moment > self._now:
-            return False
-        heappop(self._sleepers)[2].set_result(None)
-        return True
+            return None
+        _, _, woken, sleeper = heappop(self._sleepers)
+        return woken, sleeper
 
     def __repr__(self) -> str:
         return f"VirtualClock({self._now.isoformat().replace('+00:00', 'Z')})"

@@ -35,6 +35,7 @@ data::
     └── TransportError                the transport said no
         ├── TransportURLError         no transport answers to this URL
         └── TransportUnavailableError the transport cannot be reached now
+            └── NoAcknowledgementError it is not known whether a message arrived
 
 `SimulatedCrash` stands outside: it derives from `BaseException`, because a
 process that dies does not stop to run anybody's ``except Exception``.
@@ -217,6 +218,10 @@ class TransportURLError(TransportError):
 
 class TransportUnavailableError(TransportError):
     """The transport cannot be reached now; no attempt is counted."""
+
+
+class NoAcknowledgementError(TransportUnavailableError):
+    """It is not known whether the message arrived; it is sent again, and recognised."""
 
 
 class SimulatedCrash(BaseException):  # noqa: N818 - it is not an error of the program

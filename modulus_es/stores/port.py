@@ -164,6 +164,14 @@ class Store(Protocol):
         the owner's, `StoreUnavailableError` where the store cannot be reached.
         """
 
+    async def holds(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+    ) -> bool:
+        """Whether exactly this was committed; asked when a commit's answer did not arrive."""
+
     async def claim_outbox(
         self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
     ) -> list[OutboxRow]:
@@ -175,8 +183,10 @@ class Store(Protocol):
     async def release_outbox(self, owner: str, rows: Sequence[OutboxRow]) -> None:
         """Give claimed rows back, as if they had never been claimed."""
 
-    async def retry_outbox(self, owner: str, row: OutboxRow, error: str, at: datetime) -> None:
-        """An attempt failed; the next is due at ``at``."""
+    async def retry_outbox(
+        self, owner: str, row: OutboxRow, error: str, at: datetime, *, counted: bool = True
+    ) -> None:
+        """An attempt failed, or was in vain and is not ``counted``; the next is due at ``at``."""
 
     async def bury_outbox(self, owner: str, row: OutboxRow, error: str, now: datetime) -> None:
         """The last attempt failed: the row is dead, and its key goes on."""
@@ -225,6 +235,9 @@ class Store(Protocol):
 
     async def forget_unreadable(self, row: InboxRow) -> None:
         """Drop a dead letter without a handler, because it was received once more."""
+
+    async def purge(self, before: datetime, limit: int = 1000) -> int:
+        """Drop at most ``limit`` rows delivered before that time; answers how many."""
 
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""

@@ -24,6 +24,10 @@ class Transport(Protocol):
 
     url: str
 
+    @property
+    def batching(self) -> bool:
+        """Whether many messages may be published in one call."""
+
     def subscribe(self, module: str, subscription: Subscription, receive: Receive) -> None:
         """Hand over to ``receive`` from now on what ``module`` listens for.
 
@@ -43,6 +47,9 @@ class Transport(Protocol):
 
     def overtakes(self, envelope: Envelope) -> bool:
         """Whether the messages after this one may overtake it; false on a real transport."""
+
+    async def detour(self) -> None:
+        """Let an overtaken message take longer; only a simulated network needs it."""
 
     async def start(self) -> None:
         """Begin to receive."""
