@@ -1,0 +1,79 @@
+"""What the README and the pages of docs/ show, runs: the blocks of a page in order, as one."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def evaluator(run: Callable[[Any], object]) -> Callable[[Example], None]:
+    """Run a block as a notebook runs a cell: `await` works at its top level."""
+
+    def evaluate(example: Example) -> None:
+        code = compile(
+            # The blank lines make a traceback show the line of the page.
+            "\n" * (example.line + example.parsed.line_offset) + example.parsed,
+            example.path,
+            "exec",
+            flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+            dont_inherit=True,
+        )
+        outcome = eval(code, example.namespace)
+        if inspect.iscoroutine(outcome):
+            run(outcome)
+
+    return evaluate
+
+
+def run_page(page: Path) -> int:
+    """Run every python block of a page in one namespace and one event loop; count them."""
+    with asyncio.Runner() as runner:
+        parser = CodeBlockParser("python", evaluator(runner.run))
+        document = Sybil([parser], pattern="*.md").parse(page)
+        document.namespace["__name__"] = page.stem
+        examples = list(document.examples())
+        for example in examples:
+            example.evaluate()
+        return len(examples)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_shows_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_page(page)
+    assert ran == page.read_text("utf-8").count("```python\n")
+
+
+def test_the_readme_shows_code() -> None:
+    assert "```python\n" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_awaiting_at_the_top_level_of_a_page_works(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nimport asyncio\n```\n\n"
+        "```python\nshown = await asyncio.sleep(0, 'yes')\n```\n\n"
+        "```python\nassert shown == 'yes'\n```\n"
+    )
+    assert run_page(page) == 3
+
+
+def test_a_mistake_in_a_page_is_reported_with_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\ntext\n\n```python\nfine = 1\nraise ValueError(fine)\n```\n")
+    with pytest.raises(ValueError, match="1") as caught:
+        run_page(page)
+    assert caught.traceback[-1].lineno == 6

@@ -1,0 +1,95 @@
+"""Make the virtual environments that the Makefile works in; do nothing when they are up to date.
+
+    environments.py main    .venv with the package (editable) and all tools
+    environments.py all     also .venv-3.X, with what the tests need, for every other Python
+
+It reads build/pythons.txt, as tools/find-pythons.sh wrote it, and needs nothing but the
+standard library. `uv` does the work if it is there, `venv` and `pip` otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STAMP = "modulus-es.stamp"
+
+
+def fingerprint(python: str, extras: str) -> str:
+    """What an environment depends on; when it changes, the environment is made again."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    relevant = [project["build-system"], project["project"], python, extras, str(ROOT)]
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
+    """Make the environment and install the package into it, editable."""
+    shutil.rmtree(folder, ignore_errors=True)
+    inside = str(folder / "bin" / "python")
+    if uv:
+        pip = [uv, "pip", "install", "--quiet", "--python", inside]
+        commands = [[uv, "venv", "--quiet", "--python", python, str(folder)]]
+    else:
+        pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+        pip += ["--prefer-binary", "--no-compile"]
+        commands = [[python, "-m", "venv", str(folder)]]
+    commands.append([*pip, "--editable", target])
+    for command in commands:
+        subprocess.run(command, cwd=ROOT, check=True)
+    # pip compiles on one core only. That some file of some package is not for this Python is no
+    # reason to stop.
+    compile_all = [inside, "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
+    subprocess.run(compile_all, cwd=ROOT, check=False)
+
+
+def ensure(version: str, python: str, folder: Path, extras: str) -> None:
+    """Make one environment unless it is there and up to date."""
+    stamp = folder / STAMP
+    wanted = fingerprint(python, extras)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    uv = shutil.which("uv")
+    name = folder.relative_to(ROOT)
+    print(
+        f"Setting up {name} for Python {version} with {'uv' if uv else 'pip'}. "
+        "This takes a minute or two, and only the first time.",
+        flush=True,
+    )
+    started = time.monotonic()
+    target = f".[{extras}]"
+    try:
+        install(python, folder, target, uv=uv)
+    except subprocess.CalledProcessError:
+        if not uv:
+            raise
+        print("uv could not do it; trying with venv and pip.", flush=True)
+        install(python, folder, target, uv=None)
+    stamp.write_text(wanted)
+    print(f"{name} is ready after {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def main(which: str) -> int:
+    """Make what is asked for; answer the process's exit status."""
+    lines = (ROOT / "build" / "pythons.txt").read_text("utf-8").splitlines()
+    (version, python), *others = (line.split(" ", 1) for line in lines)
+    try:
+        ensure(version, python, ROOT / ".venv", "dev")
+        if which == "all":
+            for version, python in others:
+                ensure(version, python, ROOT / f".venv-{version}", "test")
+    except subprocess.CalledProcessError as error:
+        print(f"Set-up failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        print("Is a package index reachable? Run it again when it is.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "main"))
