@@ -1,0 +1,293 @@
+"""The tables, as pandas DataFrames.
+
+Every table has the same columns and dtypes however many rows it has: text is
+``str``, where what is missing is NaN; times are ``datetime64[us, UTC]``,
+numbers ``int64``. Rows of several modules are merged by time, and each module's
+own rows keep the order in which it recorded them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.trace import TraceRecord
+from modulus_es.views.rows import EventRow, LedgerRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def events_frame(rows: Iterable[EventRow]) -> pd.DataFrame:
+    """The recorded domain events.
+
+    >>> from modulus_es.clock import START
+    >>> row = EventRow(1, "orders", "Order", "a1", 1, "Order.Placed", "e1", START, {"total": 42})
+    >>> events_frame([row])[["position", "module", "type", "data"]]
+       position  module          type           data
+    0         1  orders  Order.Placed  {'total': 42}
+    """
+    held = list(rows)
+    frame = _frame(
+        position=_integers([row.position for row in held]),
+        module=_text([row.module for row in held]),
+        aggregate=_text([row.aggregate for row in held]),
+        aggregate_id=_text([row.aggregate_id for row in held]),
+        version=_integers([row.version for row in held]),
+        type=_text([row.type for row in held]),
+        event_id=_text([row.event_id for row in held]),
+        occurred_on_utc=_times([row.occurred_on_utc for row in held]),
+        data=_objects([row.data for row in held]),
+        correlation_id=_text([row.correlation_id for row in held]),
+        causation_id=_text([row.causation_id for row in held]),
+        handler=_text([row.handler for row in held]),
+    )
+    return _merged(frame, "occurred_on_utc")
+
+
+def outbox_frame(rows: Iterable[tuple[str, OutboxRow]]) -> pd.DataFrame:
+    """The outboxes: (module, row) pairs.
+
+    >>> outbox_frame([]).columns[:5].tolist()
+    ['position', 'module', 'message_id', 'type', 'key']
+    """
+    held = list(rows)
+    modules, outbox = [module for module, _ in held], [row for _, row in held]
+    sent = [row.envelope for row in outbox]
+    frame = _frame(
+        position=_integers([row.position for row in outbox]),
+        module=_text(modules),
+        message_id=_text([message.message_id for message in sent]),
+        type=_text([message.type for message in sent]),
+        key=_text([message.key for message in sent]),
+        created_at=_times([row.created_at for row in outbox]),
+        available_at=_times([row.available_at for row in outbox]),
+        attempts=_integers([row.attempts for row in outbox]),
+        status=_text([row.status for row in outbox]),
+        last_error=_text([row.last_error for row in outbox]),
+        kind=_text([message.kind for message in sent]),
+        to=_text([message.to for message in sent]),
+        version=_integers([message.version for message in sent]),
+        correlation_id=_text([message.correlation_id for message in sent]),
+        causation_id=_text([message.causation_id for message in sent]),
+        claimed_until=_times([row.claimed_until for row in outbox]),
+        delivered_at=_times([row.delivered_at for row in outbox]),
+        dead_at=_times([row.dead_at for row in outbox]),
+    )
+    return _merged(frame, "created_at")
+
+
+def inbox_frame(rows: Iterable[tuple[str, InboxRow]]) -> pd.DataFrame:
+    """The inboxes: (module, row) pairs, a row for each handler of each message.
+
+    >>> inbox_frame([]).columns[:6].tolist()
+    ['message_id', 'module', 'handler', 'status', 'attempts', 'processed_at']
+    """
+    held = list(rows)
+    modules, inbox = [module for module, _ in held], [row for _, row in held]
+    sent = [row.envelope for row in inbox]
+    frame = _frame(
+        message_id=_text([message.message_id for message in sent]),
+        module=_text(modules),
+        handler=_text([row.handler for row in inbox]),
+        status=_text([row.status for row in inbox]),
+        attempts=_integers([row.attempts for row in inbox]),
+        processed_at=_times([row.processed_at for row in inbox]),
+        outcome=_text([row.outcome for row in inbox]),
+        last_error=_text([row.last_error for row in inbox]),
+        type=_text([message.type for message in sent]),
+        source=_text([message.source for message in sent]),
+        key=_text([message.key for message in sent]),
+        position=_integers([row.position for row in inbox]),
+        received_at=_times([row.received_at for row in inbox]),
+        available_at=_times([row.available_at for row in inbox]),
+        dead_at=_times([row.dead_at for row in inbox]),
+        duplicates=_integers([row.duplicates for row in inbox]),
+        out_of_order=_integers([row.out_of_order for row in inbox]),
+        correlation_id=_text([message.correlation_id for message in sent]),
+        causation_id=_text([message.causation_id for message in sent]),
+    )
+    return _merged(frame, "received_at")
+
+
+def dead_letters_frame(
+    outbox: Iterable[tuple[str, OutboxRow]], inbox: Iterable[tuple[str, InboxRow]]
+) -> pd.DataFrame:
+    """What died, in outboxes (without a handler) and inboxes, in order of death.
+
+    The body is read as JSON; one that is not JSON is shown as text.
+
+    >>> dead_letters_frame([], []).columns[:4].tolist()
+    ['message_id', 'type', 'module', 'handler']
+    """
+    buried: list[tuple[str, str, OutboxRow | InboxRow]] = [
+        (module, "", unsent) for module, unsent in outbox if unsent.status == "dead"
+    ]
+    buried += [
+        (module, failed.handler, failed) for module, failed in inbox if failed.status == "dead"
+    ]
+    rows = [row for _, _, row in buried]
+    sent = [row.envelope for row in rows]
+    frame = _frame(
+        message_id=_text([message.message_id for message in sent]),
+        type=_text([message.type for message in sent]),
+        module=_text([module for module, _, _ in buried]),
+        handler=_text([handler for _, handler, _ in buried]),
+        attempts=_integers([row.attempts for row in rows]),
+        error=_text([row.last_error for row in rows]),
+        died_at=_times([row.dead_at for row in rows]),
+        body=_objects([readable_body(message.body) for message in sent]),
+        source=_text([message.source for message in sent]),
+        correlation_id=_text([message.correlation_id for message in sent]),
+        causation_id=_text([message.causation_id for message in sent]),
+    )
+    return _by_time(frame, "died_at")
+
+
+def deliveries_frame(records: Iterable[TraceRecord]) -> pd.DataFrame:
+    """Every attempt to run a handler; records of other kinds are passed over.
+
+    >>> from datetime import timedelta
+    >>> from modulus_es.clock import START
+    >>> record = TraceRecord(START + timedelta(seconds=2), "delivery", "inventory", duration=2.0)
+    >>> deliveries_frame([record]).started_at[0]
+    Timestamp('2024-01-01 00:00:00+0000', tz='UTC')
+    """
+    import numpy as np
+
+    held = [record for record in records if record.kind == "delivery"]
+    finished = _times([record.time for record in held])
+    seconds = np.array([record.duration for record in held], dtype="float64")
+    lasted = np.rint(seconds * 1e6).astype("int64").astype("timedelta64[us]")
+    frame = _frame(
+        started_at=finished - lasted,
+        finished_at=finished,
+        message_id=_text([record.message_id for record in held]),
+        type=_text([record.type for record in held]),
+        source=_text([record.source for record in held]),
+        module=_text([record.module for record in held]),
+        handler=_text([record.handler for record in held]),
+        attempt=_integers([record.attempt for record in held]),
+        outcome=_text([record.outcome for record in held]),
+        error=_text([record.error for record in held]),
+        correlation_id=_text([record.correlation_id for record in held]),
+        causation_id=_text([record.causation_id for record in held]),
+    )
+    return _by_time(frame, "started_at")
+
+
+def ledger_frame(rows: Iterable[LedgerRow]) -> pd.DataFrame:
+    """What became of every message at every handler.
+
+    >>> ledger_frame([]).columns[-3:].tolist()
+    ['duplicates', 'out_of_order', 'outcome']
+    """
+    held = list(rows)
+    frame = _frame(
+        message_id=_text([row.message_id for row in held]),
+        type=_text([row.type for row in held]),
+        source=_text([row.source for row in held]),
+        module=_text([row.module for row in held]),
+        handler=_text([row.handler for row in held]),
+        recorded_at=_times([row.recorded_at for row in held]),
+        attempts=_integers([row.attempts for row in held]),
+        effects=_integers([row.effects for row in held]),
+        duplicates=_integers([row.duplicates for row in held]),
+        out_of_order=_integers([row.out_of_order for row in held]),
+        outcome=_text([row.outcome for row in held]),
+    )
+    return _by_time(frame, "recorded_at")
+
+
+def trace_frame(records: Iterable[TraceRecord]) -> pd.DataFrame:
+    """Everything that happened, in the order in which it happened.
+
+    >>> from modulus_es.clock import START
+    >>> trace_frame([TraceRecord(START, "commit", "orders", outcome="done")]).kind.tolist()
+    ['commit']
+    """
+    import numpy as np
+
+    held = list(records)
+    return _frame(
+        time=_times([record.time for record in held]),
+        kind=_text([record.kind for record in held]),
+        module=_text([record.module for record in held]),
+        message_id=_text([record.message_id for record in held]),
+        type=_text([record.type for record in held]),
+        handler=_text([record.handler for record in held]),
+        attempt=_integers([record.attempt for record in held]),
+        outcome=_text([record.outcome for record in held]),
+        source=_text([record.source for record in held]),
+        correlation_id=_text([record.correlation_id for record in held]),
+        causation_id=_text([record.causation_id for record in held]),
+        error=_text([record.error for record in held]),
+        duration=np.array([record.duration for record in held], dtype="float64"),
+    )
+
+
+def readable_body(body: bytes) -> Any:
+    """A message's body as its JSON value, or as text where it is none.
+
+    >>> readable_body(b'{"total": 42}'), readable_body(b"{")
+    ({'total': 42}, '{')
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _frame(**columns: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _text(values: Sequence[str | None]) -> Any:
+    import pandas as pd
+
+    # Where pandas keeps text in Arrow, half a surrogate pair is refused; where it
+    # does not, it breaks the notebook's file. So it is replaced everywhere.
+    try:
+        "".join(filter(None, values)).encode()
+    except UnicodeEncodeError:
+        values = [text and _LONE.sub("\N{REPLACEMENT CHARACTER}", text) for text in values]
+    return pd.array(values, dtype="str")
+
+
+def _integers(values: Sequence[int]) -> Any:
+    import numpy as np
+
+    return np.array(values, dtype="int64")
+
+
+def _times(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us")
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.Series(values, dtype=object)
+
+
+def _by_time(frame: pd.DataFrame, time: str) -> pd.DataFrame:
+    return frame.sort_values(time, kind="stable", ignore_index=True)
+
+
+def _merged(frame: pd.DataFrame, time: str) -> pd.DataFrame:
+    """Merge the modules by time, each module's rows staying in order of position."""
+    import numpy as np
+
+    modules = frame.module.factorize()[0]
+    frame = frame.iloc[np.lexsort((frame.position, modules))]
+    reached = frame.groupby("module", sort=False)[time].cummax()
+    return frame.iloc[reached.argsort(kind="stable")].reset_index(drop=True)
