@@ -130,7 +130,8 @@ def bases_of(service: Any) -> Iterator[Any]:
         return
     bound = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(service), strict=False))
     for base in vars(origin).get("__orig_bases__", origin.__bases__):
-        yield from bases_of(substitute(base, bound))
+        if typing.get_origin(base) not in (typing.Generic, typing.Protocol):
+            yield from bases_of(substitute(base, bound))
 
 
 def substitute(annotation: Any, bound: Mapping[Any, Any]) -> Any:
