@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
+import io
+import re
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,23 +34,41 @@ def evaluator(run: Callable[[Any], object]) -> Callable[[Example], None]:
             flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
             dont_inherit=True,
         )
-        outcome = eval(code, example.namespace)
-        if inspect.iscoroutine(outcome):
-            run(outcome)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            outcome = eval(code, example.namespace)
+            if inspect.iscoroutine(outcome):
+                run(outcome)
+        example.namespace["_printed"] = printed.getvalue()
 
     return evaluate
 
 
+def compare(example: Example) -> None:
+    """An ``output`` block is what the block before it printed."""
+    printed, shown = (
+        [line.rstrip() for line in text.strip().splitlines()]
+        for text in (example.namespace.pop("_printed"), example.parsed)
+    )
+    assert printed == shown
+
+
 def run_page(page: Path) -> int:
-    """Run every python block of a page in one namespace and one event loop; count them."""
-    with asyncio.Runner() as runner:
-        parser = CodeBlockParser("python", evaluator(runner.run))
-        document = Sybil([parser], pattern="*.md").parse(page)
-        document.namespace["__name__"] = page.stem
-        examples = list(document.examples())
-        for example in examples:
-            example.evaluate()
-        return len(examples)
+    """Run the blocks of a page in one namespace and one event loop; count them."""
+    # A real module, as a kernel's __main__ is one: type hints are looked up there.
+    module = types.ModuleType("page")
+    sys.modules["page"] = module
+    try:
+        with asyncio.Runner() as runner:
+            python = CodeBlockParser("python", evaluator(runner.run))
+            output = CodeBlockParser("output", compare)
+            document = Sybil([python, output], pattern="*.md").parse(page)
+            document.namespace = vars(module)
+            examples = list(document.examples())
+            for example in examples:
+                example.evaluate()
+    finally:
+        del sys.modules["page"]
+    return len(examples)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -53,8 +76,8 @@ def test_what_a_page_shows_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ran = run_page(page)
-    assert ran == page.read_text("utf-8").count("```python\n")
+    blocks = re.findall(r"^```(?:python|output)$", page.read_text("utf-8"), re.MULTILINE)
+    assert run_page(page) == len(blocks)
 
 
 def test_the_readme_shows_code() -> None:
@@ -69,6 +92,13 @@ def test_awaiting_at_the_top_level_of_a_page_works(tmp_path: Path) -> None:
         "```python\nassert shown == 'yes'\n```\n"
     )
     assert run_page(page) == 3
+
+
+def test_an_output_block_is_compared_with_what_was_printed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint('yes')\n```\n\n```output\nno\n```\n")
+    with pytest.raises(AssertionError):
+        run_page(page)
 
 
 def test_a_mistake_in_a_page_is_reported_with_its_line(tmp_path: Path) -> None:

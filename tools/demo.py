@@ -49,7 +49,11 @@ def run(path: Path) -> str:
     prefix = str(TARGET / f"{path.stem}-ledger-")
     notebook.cells.append(nbformat.v4.new_code_cell(LEDGERS.format(prefix=prefix)))
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": NOTEBOOKS}},
     )
     try:
         client.execute()
