@@ -146,10 +146,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(installed: Path) -> None:
         for record in installed.parent.parent.rglob("modulus_es-*.dist-info/RECORD")
         for line in record.read_text("utf-8").splitlines()
     ]
-    tops = {name.split("/")[0] for name in files}
-    assert tops == {
-        "modulus_es",
-        f"modulus_es-{PROJECT['version']}.dist-info",
-        "..",
+    package = {name for name in files if name.startswith("modulus_es/")}
+    assert {name.split("/")[0] for name in set(files) - package} == {
+        f"modulus_es-{PROJECT['version']}.dist-info"
+    }
+    assert package == {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "modulus_es").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert any(name.endswith("licenses/LICENSE") for name in files)

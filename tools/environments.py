@@ -45,7 +45,7 @@ def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
     # pip compiles on one core only. That some file of some package is not for this Python is no
     # reason to stop.
-    compile_all = [inside, "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
+    compile_all = [inside, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
     subprocess.run(compile_all, cwd=ROOT, check=False)
 
 
