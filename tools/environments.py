@@ -45,8 +45,8 @@ def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
     # pip compiles on one core only. That some file of some package is not for this Python is no
     # reason to stop.
-    compile_all = [inside, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
-    subprocess.run(compile_all, cwd=ROOT, check=False)
+    compile_all = [inside, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0"]
+    subprocess.run([*compile_all, str(folder / "lib")], cwd=ROOT, check=False)
 
 
 def ensure(version: str, python: str, folder: Path, extras: str) -> None:
