@@ -107,6 +107,10 @@ class Registry:
         # mentioned after the new one; it must not bring the old class back.
         return getattr(cls, "__definition__", 0) >= getattr(held, "__definition__", 0)
 
+    def knows(self, cls: type) -> bool:
+        """Whether this very class was mentioned before."""
+        return cls in self._known
+
     def get(self, name: str) -> type | None:
         """The newest class of that name, or None."""
         return self._classes.get(name)

@@ -86,6 +86,8 @@ class OutboxRelay:
                 await self._hand_over(owner, rows)
             else:
                 for chain in _by_key(rows):
+                    if owner != self.owner:
+                        break  # it died over an earlier one: the lease frees the rest
                     await self._scheduler.start(self._survive(self._chain(owner, chain)))
         except SimulatedCrash as crash:
             self._die(crash)
@@ -111,7 +113,7 @@ class OutboxRelay:
         said = [] if self._down is None else [f"{self.module}: transport down: {self._down}"]
         routes = self.transport.routes()
         waiting: dict[str, int] = {}
-        for row in self.store.outbox_rows():
+        for row in self.store.undelivered():
             if row.status == "pending" and not routes.accept(row.envelope):
                 to = f" for {row.envelope.to}" if row.envelope.to else ""
                 what = f"{row.envelope.type}{to}"
@@ -154,41 +156,39 @@ class OutboxRelay:
         if self._faults.armed:
             self._faults.reach("after_publish", self.module)
         now = self._clock.now()
-        if not any(answers):
-            await self.store.mark_delivered(owner, rows, now)
-            self._failures, self._down = 0, None
-            for row in rows:
-                self._say(row, now, "relay", "done")
-            return True
         delivered = [row for row, error in zip(rows, answers, strict=True) if error is None]
+        for row in delivered:
+            self._say(row, now, "relay", "done")
         await self.store.mark_delivered(owner, delivered, now)
         for row, error in zip(rows, answers, strict=True):
-            if error is None:
-                self._say(row, now, "relay", "done")
-            else:
+            if error is not None:
                 await self._failed(owner, row, error, now)
-        return False
+        if len(delivered) < len(rows):
+            return False
+        self._failures, self._down = 0, None
+        return True
 
     async def _failed(self, owner: str, row: OutboxRow, error: Exception, now: datetime) -> None:
         said = f"{type(error).__name__}: {error}"
         if isinstance(error, TransportUnavailableError):
             if isinstance(error, NoAcknowledgementError):
                 later = now + ACKNOWLEDGEMENT_TIMEOUT
+                self._say(row, now, "relay", "waiting", said)
                 await self.store.retry_outbox(owner, row, said, later, counted=False)
             else:
+                self._say(row, now, "relay", "waiting", said)
                 await self.store.release_outbox(owner, [row])
                 self._failures += 1
                 self._down = str(error)
                 wait = self.retry.wait(self._failures, self._random)
                 self._again_at = now + timedelta(seconds=wait)
-            self._say(row, now, "relay", "waiting", said)
         elif self.retry.is_last(row.attempts + 1):
-            await self.store.bury_outbox(owner, row, said, now)
             self._say(row, now, "dead", "dead", said)
+            await self.store.bury_outbox(owner, row, said, now)
         else:
             wait = self.retry.wait(row.attempts + 1, self._random)
-            await self.store.retry_outbox(owner, row, said, now + timedelta(seconds=wait))
             self._say(row, now, "relay", "retry", said)
+            await self.store.retry_outbox(owner, row, said, now + timedelta(seconds=wait))
 
     def _die(self, crash: SimulatedCrash) -> None:
         self._lives += 1

@@ -7,10 +7,10 @@ next undoes what an interrupted commit left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from eventsourcing import popo
 from eventsourcing.persistence import StoredEvent
@@ -27,6 +27,8 @@ from modulus_es.stores.port import (
     Routes,
 )
 
+T = TypeVar("T")
+
 
 class MemoryRecorder(popo.POPOProcessRecorder):
     """Records events, outbox rows and an inbox mark together, or nothing of them."""
@@ -35,7 +37,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         super().__init__()
         self.outbox: dict[int, OutboxRow] = {}
         self.last_position = 0
-        self._undo: tuple[int, int, dict[str, int | None], InboxRow | None] | None = None
+        self._undo: tuple[int, int, dict[str, int | None], InboxRow | None, int] | None = None
 
     def _insert_events(
         self,
@@ -54,6 +56,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                 self.last_position,
                 dict(self._max_tracking_ids),
                 row,
+                0 if row is None else row.attempts,
             )
             try:
                 positions = self._update_table(stored_events, **kwargs)
@@ -62,8 +65,8 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                     self.outbox[message.position] = message
                     self.last_position = message.position
                 if handled is not None and row is not None:
-                    row.outcome = handled.outcome
-                    row.processed_at = handled.at
+                    row.attempts += 1
+                    row.outcome, row.processed_at = handled.outcome, handled.at
                 self._undo = None
             except BaseException:
                 self.recover()
@@ -86,7 +89,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         """Undo what an interrupted commit left; nothing to do otherwise."""
         if self._undo is None:
             return
-        events, last_position, tracking, row = self._undo
+        events, last_position, tracking, row, attempts = self._undo
         for stored in self._stored_events[events:]:
             self._stored_events_index[str(stored.originator_id)].pop(
                 stored.originator_version, None
@@ -99,6 +102,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         self._max_tracking_ids.update(tracking)
         if row is not None:
             row.processed_at = row.outcome = None
+            row.attempts = attempts
         self._undo = None
 
 
@@ -133,6 +137,10 @@ class MemoryStore:
         self._lock = RLock()
         self._torn = False
         self._rebuild()
+
+    async def run(self, read: Callable[[], T]) -> T:
+        """Call what reads from the store."""
+        return read()
 
     def begin(self) -> None:
         """There is no transaction to show."""
@@ -198,6 +206,7 @@ class MemoryStore:
         with self._mutation():
             for row in rows:
                 if row.claimed_by == owner:
+                    row.attempts += 1
                     row.delivered_at = now
                     self._messages.remove(row)
 
@@ -339,11 +348,23 @@ class MemoryStore:
                 del self.recorder.outbox[position]
             return len(old)
 
+    def undelivered(self) -> Iterable[OutboxRow]:
+        """The rows that are pending or claimed."""
+        with self._lock:
+            self._settle()
+            return [self.recorder.outbox[position] for position in sorted(self._messages.keys())]
+
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""
         with self._lock:
             self._settle()
             return tuple(self.recorder.outbox.values())
+
+    def unprocessed(self) -> Iterable[InboxRow]:
+        """The deliveries that are pending or claimed."""
+        with self._lock:
+            self._settle()
+            return [self._inbox[position] for position in sorted(self._deliveries.keys())]
 
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""

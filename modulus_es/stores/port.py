@@ -7,21 +7,24 @@ everything that works with such a recorder works with the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 
 from modulus_es.envelope import Envelope
 
+T = TypeVar("T")
+
 
 class OutboxRow(msgspec.Struct):
     """A message that its module has still to hand over, or has handed over.
 
     ``available_at`` is when it may go out: when it was created, or scheduled
-    for, or when its next attempt is due. It is *claimed* by a relay under a
+    for, or when its next attempt is due; ``handler`` is the handler in whose unit
+    of work it was published or sent, empty if it was projected. It is *claimed* by a relay under a
     lease until ``claimed_until``; in the end it is *delivered* or *dead*.
     """
 
@@ -29,6 +32,7 @@ class OutboxRow(msgspec.Struct):
     created_at: datetime
     available_at: datetime
     scheduled: bool = False
+    handler: str = ""
     position: int = 0
     attempts: int = 0
     last_error: str | None = None
@@ -144,6 +148,9 @@ class Store(Protocol):
     factory: InfrastructureFactory[Any]
     recorder: ApplicationRecorder
 
+    async def run(self, read: Callable[[], T]) -> T:
+        """Call what reads from the store: in a worker thread where that takes a network."""
+
     def begin(self) -> Any:
         """Open the transaction that the next `commit` ends; None where there is none."""
 
@@ -239,8 +246,14 @@ class Store(Protocol):
     async def purge(self, before: datetime, limit: int = 1000) -> int:
         """Drop at most ``limit`` rows delivered before that time; answers how many."""
 
+    def undelivered(self) -> Iterable[OutboxRow]:
+        """The rows that are pending or claimed."""
+
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""
+
+    def unprocessed(self) -> Iterable[InboxRow]:
+        """The deliveries that are pending or claimed."""
 
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""

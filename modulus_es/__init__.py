@@ -1,0 +1,158 @@
+"""A flight simulator for event-driven systems.
+
+Build a modular, event-sourced system in a few notebook cells, watch every event
+travel through it, break it on purpose, and see why nothing was lost. The names
+here are the public API; `docs/` explains the ideas.
+"""
+
+from __future__ import annotations
+
+from modulus_es.behaviors import (
+    Behavior,
+    LoggingBehavior,
+    UnhandledExceptionBehavior,
+    ValidationBehavior,
+    Validator,
+)
+from modulus_es.bus import MessageBus
+from modulus_es.clock import Clock, SystemClock, VirtualClock
+from modulus_es.discovery import handles, on, projects
+from modulus_es.domain import Aggregate, DomainEvent, UnknownEvent, event
+from modulus_es.envelope import Envelope
+from modulus_es.errors import (
+    AggregateNotFoundError,
+    BackgroundError,
+    CascadeDepthError,
+    ConcurrencyError,
+    DefinitionError,
+    DeserializationError,
+    DuplicateHandlerError,
+    HandlerNotFoundError,
+    HandlerResultError,
+    HandlerSignatureError,
+    LeaseLostError,
+    ModulusError,
+    NameClashError,
+    NoAcknowledgementError,
+    ProjectionError,
+    PublishError,
+    ReservedFieldError,
+    ResultError,
+    SerializationError,
+    ServiceError,
+    ServiceLifetimeError,
+    ServiceNotFoundError,
+    SimulatedCrash,
+    StaleSystemError,
+    StepLimitError,
+    StoreError,
+    StoreUnavailableError,
+    StoreURLError,
+    TransportError,
+    TransportUnavailableError,
+    TransportURLError,
+    UnknownEventError,
+    UnsupportedFieldError,
+)
+from modulus_es.faults import Faults, Network
+from modulus_es.handlers import (
+    CommandHandler,
+    DomainEventHandler,
+    IntegrationEventHandler,
+    Projector,
+    QueryHandler,
+    StreamQueryHandler,
+)
+from modulus_es.mediator import Mediator
+from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery
+from modulus_es.module import Module
+from modulus_es.relay import OutboxRelay
+from modulus_es.result import Error, Failure, Result, Success
+from modulus_es.retry import Retry
+from modulus_es.scheduler import Run, Step
+from modulus_es.services import Services
+from modulus_es.system import System
+from modulus_es.trace import Trace, TraceRecord
+from modulus_es.unit_of_work import UnitOfWork
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Aggregate",
+    "AggregateNotFoundError",
+    "BackgroundError",
+    "Behavior",
+    "CascadeDepthError",
+    "Clock",
+    "Command",
+    "CommandHandler",
+    "ConcurrencyError",
+    "DefinitionError",
+    "DeserializationError",
+    "DomainEvent",
+    "DomainEventHandler",
+    "DuplicateHandlerError",
+    "Envelope",
+    "Error",
+    "Failure",
+    "Faults",
+    "HandlerNotFoundError",
+    "HandlerResultError",
+    "HandlerSignatureError",
+    "IntegrationEvent",
+    "IntegrationEventHandler",
+    "LeaseLostError",
+    "LoggingBehavior",
+    "Mediator",
+    "MessageBus",
+    "Module",
+    "ModulusError",
+    "NameClashError",
+    "Network",
+    "NoAcknowledgementError",
+    "OutboxRelay",
+    "ProjectionError",
+    "Projector",
+    "PublishError",
+    "Query",
+    "QueryHandler",
+    "ReservedFieldError",
+    "Result",
+    "ResultError",
+    "Retry",
+    "Run",
+    "SerializationError",
+    "ServiceError",
+    "ServiceLifetimeError",
+    "ServiceNotFoundError",
+    "Services",
+    "SimulatedCrash",
+    "StaleSystemError",
+    "Step",
+    "StepLimitError",
+    "StoreError",
+    "StoreURLError",
+    "StoreUnavailableError",
+    "StreamQuery",
+    "StreamQueryHandler",
+    "Success",
+    "System",
+    "SystemClock",
+    "Trace",
+    "TraceRecord",
+    "TransportError",
+    "TransportURLError",
+    "TransportUnavailableError",
+    "UnhandledExceptionBehavior",
+    "UnitOfWork",
+    "UnknownEvent",
+    "UnknownEventError",
+    "UnsupportedFieldError",
+    "ValidationBehavior",
+    "Validator",
+    "VirtualClock",
+    "event",
+    "handles",
+    "on",
+    "projects",
+]

@@ -1,0 +1,156 @@
+"""Between domain events and stored events: stable names, typed fields, what caused them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from modulus_es.domain import RecordedEvent, UnknownEvent
+from modulus_es.errors import DeserializationError, UnknownEventError
+from modulus_es.naming import Registry, near_misses
+from modulus_es.records import codec_of
+
+
+class Recorded(msgspec.Struct, omit_defaults=True):
+    """What is stored of an event: its own fields in ``data``, and what is said about it."""
+
+    id: UUID
+    at: datetime
+    data: msgspec.Raw
+    version: int = 1
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    handler: str | None = None
+    aggregate: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Recorded)
+
+
+class EventMapper(Mapper[UUID]):
+    """eventsourcing's mapper, with names looked up in one module's registry.
+
+    A stored row can name any class; only those that the module was told of are
+    ever made. The bytes are JSON, compressed and encrypted as eventsourcing's
+    environment variables say.
+    """
+
+    registry: Registry
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """The event as it is stored; raises `SerializationError` naming the field."""
+        cls = type(domain_event)
+        state = vars(domain_event)
+        recorded = Recorded(
+            domain_event.id,
+            domain_event.timestamp,
+            msgspec.Raw(codec_of(cls).encode(state)),
+            getattr(cls, "class_version", 1),
+            domain_event.correlation_id,
+            domain_event.causation_id,
+            state.get("handler_name"),
+            state.get("originator_topic"),
+        )
+        data = _encoder.encode(recorded)
+        if self.compressor:
+            data = self.compressor.compress(data)
+        if self.cipher:
+            data = self.cipher.encrypt(data)
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=self.registry.learn(cls),
+            state=data,
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """The event as an object of the newest class of its name.
+
+        Raises `UnknownEventError` where the module knows no such class, and
+        `DeserializationError` naming the row where the bytes cannot be read.
+        """
+        cls: Any = self.registry.get(stored_event.topic)
+        if cls is None or not issubclass(cls, RecordedEvent):
+            raise UnknownEventError(self._unknown(stored_event), stored_event.topic)
+        recorded = self.read(stored_event)
+        event = object.__new__(cls)
+        state = event.__dict__
+        state["originator_id"] = _as_uuid(stored_event.originator_id)
+        state["originator_version"] = stored_event.originator_version
+        state["timestamp"] = recorded.at.astimezone(UTC)
+        if recorded.aggregate is not None:
+            state["originator_topic"] = recorded.aggregate
+        try:
+            state.update(codec_of(cls).decode(upcast(cls, recorded.version, recorded.data)))
+        except DeserializationError as error:
+            raise DeserializationError(f"{_row(stored_event)}: {error}", error.path) from None
+        state["id"] = recorded.id
+        for name in ("correlation_id", "causation_id"):
+            if (value := getattr(recorded, name)) is not None:
+                state[name] = value
+        if recorded.handler is not None:
+            state["handler_name"] = recorded.handler
+        return event
+
+    def read(self, stored_event: StoredEvent) -> Recorded:
+        """What is stored, without asking for the event's class."""
+        data = stored_event.state
+        try:
+            if self.cipher:
+                data = self.cipher.decrypt(data)
+            if self.compressor:
+                data = self.compressor.decompress(data)
+            return _decoder.decode(data)
+        except Exception as error:
+            # Cipher and compressor are the user's choice, and so is what they raise.
+            raise DeserializationError(
+                f"{_row(stored_event)} cannot be read: {error}", stored_event.topic
+            ) from None
+
+    def unknown(self, stored_event: StoredEvent) -> UnknownEvent:
+        """The event for somebody who only wants to look at it."""
+        recorded = self.read(stored_event)
+        data = msgspec.json.decode(recorded.data)
+        return UnknownEvent(
+            stored_event.topic,
+            _as_uuid(stored_event.originator_id),
+            stored_event.originator_version,
+            data if isinstance(data, Mapping) else {"": data},
+        )
+
+    def _unknown(self, stored_event: StoredEvent) -> str:
+        name = stored_event.topic
+        return (
+            f"{_row(stored_event)}: {self.registry.owner} knows no class {name!r}; run the cell "
+            f"that defines {name.partition('.')[0]}, or import it, and mention it to the module"
+            f"{near_misses(name, self.registry.names())}"
+        )
+
+
+def upcast(cls: Any, version: int, data: bytes | msgspec.Raw) -> bytes:
+    """The stored fields as the class has them now, by its ``upcast_vX_vY`` functions."""
+    newest = getattr(cls, "class_version", 1)
+    if version >= newest:
+        return bytes(data)
+    state = msgspec.json.decode(data)
+    for step in range(version, newest):
+        function = getattr(cls, f"upcast_v{step}_v{step + 1}", None)
+        if function is not None:
+            function(state)
+    return msgspec.json.encode(state)
+
+
+def _row(stored: StoredEvent) -> str:
+    return f"event {stored.originator_version} of {stored.originator_id} ({stored.topic})"
+
+
+def _as_uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+

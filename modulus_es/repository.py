@@ -1,0 +1,84 @@
+"""Loads aggregates: eventsourcing's repository, with our names and our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+from eventsourcing.application import AggregateNotFoundError as NotFound
+from eventsourcing.application import Repository as EventSourcedRepository
+from eventsourcing.persistence import EventStore
+
+from modulus_es.domain import Aggregate, AggregateCreated
+from modulus_es.errors import AggregateNotFoundError, DeserializationError, UnknownEventError
+from modulus_es.naming import Registry, qualified_name
+
+if TYPE_CHECKING:
+    from modulus_es.mapper import EventMapper
+    from modulus_es.module import Module
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Repository:
+    """The aggregates of one module, rebuilt from their recorded events."""
+
+    def __init__(self, module: Module, mapper: EventMapper) -> None:
+        self._module = module
+        self._registry: Registry = module.registry
+        self._events = EventSourcedRepository[UUID](EventStore(mapper, module.store.recorder))
+
+    async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:  # noqa: A002
+        """Rebuild an aggregate, as it is or as it was at ``version``.
+
+        Raises `AggregateNotFoundError`, and `UnknownEventError` naming the class
+        that has to be defined first.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, Aggregate)):
+            raise TypeError(f"get() takes an aggregate class and an id, not {cls!r}")
+        if not isinstance(id, UUID):
+            raise TypeError(f"the id of an aggregate is a UUID, not {id!r}")
+        self._module.learn(cls)
+        try:
+            aggregate = await self._module.store.run(
+                lambda: self._events.get(id, version=version, projector_func=self._rebuild)
+            )
+        except NotFound:
+            then = "" if version is None else f" at version {version}"
+            raise AggregateNotFoundError(
+                f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
+            ) from None
+        newest = self._registry.get(self._registry.learn(cls)) or cls
+        if not isinstance(aggregate, newest) or (
+            version is not None and aggregate.version != version
+        ):
+            raise AggregateNotFoundError(
+                f"{self._module.name} has no {qualified_name(cls)} {id}"
+                + ("" if version is None else f" at version {version}")
+                + f": there is {qualified_name(type(aggregate))} version {aggregate.version}"
+            )
+        return cast("A", aggregate)
+
+    def _rebuild(self, aggregate: Any, events: Iterable[Any]) -> Any:
+        for event in events:
+            if aggregate is not None:
+                event.mutate(aggregate)
+            elif isinstance(event, AggregateCreated):
+                aggregate = event.begin(self._class_of(event))
+            else:
+                raise DeserializationError(
+                    f"the first event of {event.originator_id} is {qualified_name(type(event))}, "
+                    "which does not begin an aggregate: the row was altered, or its class was"
+                )
+        return aggregate
+
+    def _class_of(self, event: AggregateCreated) -> type[Any]:
+        cls = self._registry.get(event.originator_topic)
+        if cls is None or not issubclass(cls, Aggregate):
+            raise UnknownEventError(
+                f"event {event.originator_version} of {event.originator_id} begins an aggregate "
+                f"{event.originator_topic!r}, which {self._registry.owner} does not know: run the "
+                "cell that defines it, and mention it to the module"
+            )
+        return cls

@@ -1,0 +1,484 @@
+"""The system: the composition root, where modules, bus, clock, ids and faults are wired."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from modulus_es import ambient
+from modulus_es.behaviors import Surrounding, Validators
+from modulus_es.bus import MessageBus
+from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
+from modulus_es.domain import DomainEvent
+from modulus_es.errors import (
+    BackgroundError,
+    DefinitionError,
+    HandlerNotFoundError,
+    StoreURLError,
+    TransportURLError,
+)
+from modulus_es.faults import Faults, Network
+from modulus_es.ids import Ids
+from modulus_es.ledger import ledger
+from modulus_es.mediator import Mediator
+from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery, kind_of
+from modulus_es.module import Module, with_behaviors
+from modulus_es.naming import NAME, Registry, near_misses, qualified_name, stable_name
+from modulus_es.relay import OutboxRelay
+from modulus_es.replay import replay_dead_letters
+from modulus_es.result import Result
+from modulus_es.retry import Retry
+from modulus_es.scheduler import Pending, Run, Scheduler, Step
+from modulus_es.services import Services
+from modulus_es.stores.memory import MemoryDatabase
+from modulus_es.trace import Trace, TraceRecord
+from modulus_es.transports.memory import MemoryTransport
+from modulus_es.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import pandas as pd
+
+    from modulus_es.stores.port import Database
+    from modulus_es.transports.port import Transport
+
+T = TypeVar("T")
+
+STEP_LIMIT = 100_000
+"""How many steps a run may take beyond a hundred for each message that waits."""
+
+
+class System:
+    """A set of modules, and everything between them, in one process.
+
+    ``seed`` makes a run repeatable: with the same seed the same code gives the
+    same ids, times and faults; without one a fresh seed is drawn and shown.
+    ``start`` is where virtual time begins; ``clock=SystemClock()`` lives in real
+    time. ``store`` is the URL of the store, ``transport`` that of the transport.
+    ``retry`` is how deliveries are retried, ``retry_conflicts`` how often a
+    command is when others were faster. ``trace`` is how many records are kept.
+
+    >>> system = System(seed=7)
+    >>> orders = system.module("orders")
+    >>> system
+    System(seed=7, modules: orders, 2024-01-01T00:00:00Z)
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        start: datetime | None = None,
+        clock: Clock | None = None,
+        store: str = "memory://",
+        transport: str = "memory://",
+        retry: Retry | None = None,
+        retry_conflicts: int = 3,
+        trace: int = 100_000,
+    ) -> None:
+        if retry_conflicts < 0:
+            raise ValueError(f"retry_conflicts is at least 0, not {retry_conflicts}")
+        if clock is not None and start is not None:
+            raise ValueError("give start= or clock=: a clock knows its own time")
+        self._drawn = seed is None
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._ids = Ids(self.seed)
+        self.random = Random(f"modulus_es:{self.seed}")
+        self._databases: dict[str, Database] = {}
+        self._store_url = store
+        database = self._database(store)
+        self.clock: Clock = clock or self._virtual_clock(start, database)
+        self.trace = Trace(trace)
+        self.scheduler = Scheduler(self.clock)
+        self.network = Network(Random(f"modulus_es:network:{self.seed}"))
+        self.faults = Faults()
+        self.services = Services(
+            {
+                UnitOfWork: "unit_of_work",
+                Mediator: "mediator",
+                MessageBus: "bus",
+                Clock: "clock",
+                VirtualClock: "clock",
+                SystemClock: "clock",
+                Module: "module",
+                System: "system",
+            }
+        )
+        self.services.singleton(Validators, Validators(self.services))
+        self.transport: Transport = self._open_transport(transport)
+        self.network.on_change = self.scheduler.wake
+        self.contracts = Registry("the system")
+        self.retry = retry or Retry()
+        self.retry_conflicts = retry_conflicts
+        self.behaviors: list[Surrounding] = []
+        self._modules: dict[str, Module] = {}
+        self._relays: list[OutboxRelay] = []
+        self._live: asyncio.Task[Any] | None = None
+        ambient.make_last(self)
+
+    # Modules
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """The modules, in the order in which they were made."""
+        return tuple(self._modules.values())
+
+    def module(self, name: str, *, store: str | None = None) -> Module:
+        """The module of that name; made when first asked for.
+
+        ``store`` is the URL of a store of its own.
+        """
+        module = self._modules.get(name)
+        if module is None:
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise DefinitionError(f"{name!r} is no name for a module: use letters, digits, _ - .")
+            url = store or self._store_url
+            module = self._modules[name] = Module(self, name, self._database(url).store(name))
+            relay = self.new_relay(module)
+            self.scheduler.sources.extend([relay, module.consumer])
+        elif store is not None and module.store.url != store:
+            raise DefinitionError(f"module {name} has its store already: {module.store.url}")
+        module.bind_to_caller(2)
+        return module
+
+    def __getitem__(self, name: str) -> Module:
+        """The module of that name, which must exist."""
+        try:
+            return self._modules[name]
+        except KeyError:
+            hint = near_misses(name, list(self._modules))
+            raise KeyError(f"there is no module {name!r}{hint}") from None
+
+    def new_relay(self, module: Module, name: str = "relay") -> OutboxRelay:
+        """A relay for a module's outbox; the one that a module has runs by itself."""
+        relay = OutboxRelay(
+            module.store,
+            self.transport,
+            clock=self.clock,
+            trace=self.trace,
+            faults=self.faults,
+            scheduler=self.scheduler,
+            random=self.random,
+            name=name,
+        )
+        self._relays.append(relay)
+        return relay
+
+    def use(self, *behaviors: Any) -> None:
+        """Surround all commands and queries; the first is the outermost.
+
+        A behaviour is a class with ``handle(request, proceed)``, made by
+        injection, an object, or a function of the two.
+        """
+        self.behaviors[:] = with_behaviors(self.behaviors, behaviors, self.services)
+
+    # What it does
+
+    async def send(self, command: Command[T]) -> Result[T]:
+        """Send a command to the module that handles it; see `Mediator.send`."""
+        return await self._route(command).mediator.send(command)
+
+    async def query(self, query: Query[T]) -> Result[T]:
+        """Ask the module that can answer; see `Mediator.query`."""
+        return await self._route(query).mediator.query(query)
+
+    def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
+        """Ask the module that can answer; see `Mediator.stream`."""
+        return self._route(query).mediator.stream(query)
+
+    async def publish(self, event: DomainEvent) -> None:
+        """Publish a domain event in every module that handles it; see `Mediator.publish`."""
+        self._raise_background_failure()
+        if isinstance(event, IntegrationEvent):
+            raise TypeError(
+                f"{stable_name(type(event))} is an integration event, and needs the outbox of the "
+                "module that it comes from: await module.bus.publish(event)"
+            )
+        for module in self.modules:
+            if module.dispatcher.handlers_of(type(event)) or not isinstance(event, DomainEvent):
+                await module.mediator.publish(event)
+
+    def run(self, until: datetime | timedelta | None = None, limit: int | None = None) -> Any:
+        """Relay, deliver and retry until nothing is due, jumping over virtual time.
+
+        ``until`` is a moment, or how long from now. On `SystemClock` it does what
+        is due now. Await it; it answers a `Run` that says how many steps it took
+        and what is blocked (a partition, a message that nobody handles). Raises
+        `StepLimitError` where messages cause each other without end.
+        """
+        return Pending("system.run()", lambda: self._run(until, limit))
+
+    def step(self) -> Any:
+        """Do exactly one thing; await it, it answers the `Step`, None if nothing is due."""
+        return Pending("system.step()", self._step)
+
+    def advance(self, seconds: float) -> Any:
+        """Run for so many seconds of virtual time; await it."""
+        return Pending(f"system.advance({seconds!r})", lambda: self._advance(seconds))
+
+    async def replay_dead_letters(
+        self,
+        message_id: str | UUID | None = None,
+        *,
+        module: str | Module | None = None,
+        handler: str | None = None,
+        type: str | None = None,  # noqa: A002
+        payload: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Make dead letters pending again: only the handlers that had not succeeded.
+
+        Picks those of a message, module, handler or type; all without any.
+        ``payload`` replaces fields of the one message picked. Answers how many
+        deliveries will be made again; `run` makes them. Raises
+        `DeserializationError` where the edited payload does not fit the contract.
+        """
+        self._raise_background_failure()
+        name = module.name if isinstance(module, Module) else module
+        wanted = None if message_id is None else str(message_id)
+        return await replay_dead_letters(self, wanted, name, handler, type, payload)
+
+    async def purge(self, older_than: timedelta = timedelta(days=7)) -> int:
+        """Drop delivered rows of the outboxes, in batches; answers how many.
+
+        Nothing is dropped unless this is called. The ledger forgets when a
+        dropped message was recorded, and keeps what its handlers did.
+        """
+        count = 0
+        for module in self.modules:
+            while dropped := await module.store.purge(self.now() - older_than):
+                count += dropped
+        return count
+
+    # Living in real time
+
+    async def __aenter__(self) -> System:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Relay and deliver in the background from now on, until `stop`."""
+        import asyncio
+
+        self._raise_background_failure()
+        if self._live is None:
+            await self.transport.start()
+            self._live = asyncio.get_running_loop().create_task(
+                self.scheduler.run(forever=True)
+            )
+            self._live.add_done_callback(self._note_failure)
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Finish what is due, and stop; raises what failed in the background."""
+        import asyncio
+
+        live, self._live = self._live, None
+        if live is not None:
+            live.cancel()
+            await asyncio.wait([live])
+            failure = None if live.cancelled() else live.exception()
+            if failure is not None:
+                await self.transport.stop()
+                raise BackgroundError(f"the live system failed: {failure}") from failure
+            await self.scheduler.run(limit=self._limit())
+            await self.transport.stop()
+
+    def close(self) -> None:
+        """Let go of the stores' files and connections."""
+        for database in self._databases.values():
+            database.close()
+
+    # Looking
+
+    def events(self) -> pd.DataFrame:
+        """The recorded domain events; see `modulus_es.views.frames.events_frame`."""
+        from modulus_es.views import of_system
+
+        return of_system.events(self)
+
+    def outbox(self) -> pd.DataFrame:
+        """The rows of all outboxes."""
+        from modulus_es.views import of_system
+
+        return of_system.outbox(self)
+
+    def inbox(self) -> pd.DataFrame:
+        """The rows of all inboxes, one for each handler of a message."""
+        from modulus_es.views import of_system
+
+        return of_system.inbox(self)
+
+    def deliveries(self) -> pd.DataFrame:
+        """Every attempt to run a handler for a message, as far as the trace reaches."""
+        from modulus_es.views import of_system
+
+        return of_system.deliveries(self)
+
+    def dead_letters(self) -> pd.DataFrame:
+        """What was given up: see `replay_dead_letters`."""
+        from modulus_es.views import of_system
+
+        return of_system.dead_letters(self)
+
+    def ledger(self) -> pd.DataFrame:
+        """What became of every message at every handler; ``lost`` never occurs."""
+        from modulus_es.views import of_system
+
+        return of_system.ledger(self, ledger(self.modules))
+
+    def graph(self) -> Any:
+        """The handler graph, with the traffic that there was."""
+        from modulus_es.views import of_system
+
+        return of_system.graph(self)
+
+    def timeline(self, **filters: Any) -> Any:
+        """The delivery timeline; filters are correlation, type, since and until."""
+        from modulus_es.views import of_system
+
+        return of_system.timeline(self, **filters)
+
+    # Where ids and times come from
+
+    def now(self) -> datetime:
+        """The time of the system's clock."""
+        return self.clock.now()
+
+    def new_id(self) -> UUID:
+        """A fresh id, from the seed."""
+        return self._ids.new()
+
+    def current(self) -> AbstractContextManager[None]:
+        """Let aggregates and events made inside the block take ids and times from here."""
+        return ambient.use(self)
+
+    def current_here(self) -> AbstractContextManager[None]:
+        """The same, for nothing where this system is current already."""
+        return nullcontext() if ambient.current() is self else ambient.use(self)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self._modules) or "none"
+        drawn = " (drawn)" if self._drawn else ""
+        live = ", live" if self._live is not None else ""
+        at = iso(self.now()) if isinstance(self.clock, VirtualClock) else repr(self.clock)
+        return f"System(seed={self.seed}{drawn}, modules: {names}, {at}{live})"
+
+    # Inside
+
+    async def _run(self, until: datetime | timedelta | None, limit: int | None) -> Run:
+        self._raise_background_failure()
+        if isinstance(until, timedelta):
+            until = self.now() + until
+        elif until is not None:
+            until = to_utc(until, "until")
+        return await self.scheduler.run(until, self._limit() if limit is None else limit)
+
+    async def _step(self) -> Step | None:
+        self._raise_background_failure()
+        return await self.scheduler.step()
+
+    async def _advance(self, seconds: float) -> Run:
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {seconds!r} seconds")
+        return await self._run(self.now() + timedelta(seconds=seconds), None)
+
+    def _limit(self) -> int:
+        waiting = sum(1 for module in self.modules for _ in module.store.undelivered())
+        waiting += sum(1 for module in self.modules for _ in module.store.unprocessed())
+        return STEP_LIMIT + 100 * waiting
+
+    def _route(self, request: Any) -> Module:
+        self._raise_background_failure()
+        if isinstance(request, type) or not isinstance(request, (Command, Query, StreamQuery)):
+            what = (
+                f"the class {qualified_name(request)}, and an object of it is needed"
+                if isinstance(request, type)
+                else repr(request)
+            )
+            raise TypeError(f"a command or query is sent, not {what}")
+        name = stable_name(type(request))
+        for module in self._modules.values():
+            if name in module.requests:
+                return module
+        known = [name for module in self.modules for name in module.requests]
+        hint = near_misses(name, known) or (
+            f": register a handler with @module.handles({name})"
+        )
+        raise HandlerNotFoundError(
+            f"no module handles the {kind_of(type(request))} {name}{hint}"
+        )
+
+    def _note_failure(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.trace.add(
+                TraceRecord(
+                    self.now(), "failure", "", error=f"{type(error).__name__}: {error}"
+                )
+            )
+
+    def _raise_background_failure(self) -> None:
+        live = self._live
+        if live is not None and live.done() and not live.cancelled():
+            self._live = None
+            failure = live.exception()
+            raise BackgroundError(f"the live system failed: {failure}") from failure
+
+    def _virtual_clock(self, start: datetime | None, database: Database) -> VirtualClock:
+        if start is None and self._drawn:
+            start = SystemClock().now()
+        clock = VirtualClock(start)
+        if (latest := database.latest_time()) is not None:
+            clock.jump(latest)
+        return clock
+
+    def _database(self, url: str) -> Database:
+        database = self._databases.get(url)
+        if database is None:
+            database = self._databases[url] = _open(url)
+            self._ids.enter_session(*(d.session for d in self._databases.values()))
+        return database
+
+    def _open_transport(self, url: str) -> Transport:
+        if url == "memory://":
+            return MemoryTransport(self.clock, self.network, self.trace, self.scheduler)
+        raise TransportURLError(f"no transport answers to {_redacted(url)!r}; there is: memory://")
+
+
+def _open_memory(url: str) -> Database:
+    if url != "memory://":
+        raise StoreURLError(f"a store in memory has no name: write 'memory://', not {url!r}")
+    return MemoryDatabase(url)
+
+
+_STORES: dict[str, Callable[[str], Database]] = {"memory": _open_memory}
+
+
+def _open(url: str) -> Database:
+    scheme, separator, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+    opener = _STORES.get(scheme) if separator else None
+    if opener is None:
+        known = ", ".join(f"{name}://" for name in _STORES)
+        raise StoreURLError(f"no store answers to {_redacted(url)!r}; there is: {known}")
+    return opener(url)
+
+
+def _redacted(url: object) -> str:
+    text = str(url)
+    scheme, separator, rest = text.partition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}***@{host}" if at else text
