@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,7 +64,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(source: str, known: set[str]) -> set[str]:
-    """Every module of the package that a source text imports, at any depth, by any spelling."""
+    """Every module that a source text imports, at any depth, by any spelling."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -78,11 +80,24 @@ def imports(source: str, known: set[str]) -> set[str]:
             and isinstance(node.args[0], ast.Constant)
         ):
             found.add(str(node.args[0].value))
-    return {name for name in found if name.split(".")[0] == "modulus_es"}
+    return found
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    """Drops what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            return node.orelse
+        return self.generic_visit(node)
 
 
 def forbidden(importer: str, source: str, known: set[str]) -> set[str]:
-    return {name for name in imports(source, known) if not is_allowed(importer, name)}
+    run_time = ast.unparse(WithoutTypeChecking().visit(ast.parse(source)))
+    # Whom the composition root hands itself to may name its type, and nothing more of it.
+    type_only = (imports(source, known) - imports(run_time, known)) & {"modulus_es.system"}
+    ours = {name for name in imports(source, known) if name.split(".")[0] == "modulus_es"}
+    return {name for name in ours - type_only if not is_allowed(importer, name)}
 
 
 @pytest.mark.parametrize("module", modules())
@@ -97,6 +112,7 @@ def test_a_module_imports_nothing_that_lies_further_out(module: str) -> None:
     [
         ("modulus_es.module", "import modulus_es.views.svg"),
         ("modulus_es.module", "from modulus_es import system"),
+        ("modulus_es.module", "if TYPE_CHECKING:\n    from modulus_es.views import svg"),
         ("modulus_es.relay", "def f():\n    from modulus_es.stores.memory import MemoryStore"),
         ("modulus_es.bus", "import importlib\nimportlib.import_module('modulus_es.widgets')"),
         ("modulus_es.stores.port", "from modulus_es.stores import memory"),
@@ -117,6 +133,7 @@ def test_the_rule_catches_an_import_that_points_outward(importer: str, source: s
     [
         ("modulus_es.system", "from modulus_es.stores.memory import MemoryStore"),
         ("modulus_es.relay", "from modulus_es.stores.port import Store"),
+        ("modulus_es.module", "if TYPE_CHECKING:\n    from modulus_es.system import System"),
         ("modulus_es.stores.memory", "from modulus_es.stores import port"),
         ("modulus_es.stores.sqlite", "from modulus_es.stores.tables import schema"),
         ("modulus_es.views.svg", "from modulus_es.views.layout import layers"),
@@ -127,6 +144,18 @@ def test_the_rule_catches_an_import_that_points_outward(importer: str, source: s
 def test_the_rule_permits_an_import_that_points_inward(importer: str, source: str) -> None:
     known = {importer, "modulus_es.stores.port", "modulus_es.stores.tables"}
     assert forbidden(importer, source, known) == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_pyproject_declares(module: str) -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = list(project["dependencies"])
+    if zone(module) == "widgets":
+        declared += project["optional-dependencies"]["notebook"]
+    names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in declared}
+    source = modules()[module].read_text("utf-8")
+    tops = {name.split(".")[0] for name in imports(source, set())}
+    assert tops - sys.stdlib_module_names - {"modulus_es"} - names == set()
 
 
 def printed_by(code: str) -> str:
