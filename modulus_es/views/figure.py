@@ -1,0 +1,139 @@
+"""The same scene by matplotlib, for PNG, PDF, papers and slides; pyplot is never touched."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from modulus_es.views.scene import Label, Path, Scene, Shape
+from modulus_es.views.text import is_plain
+from modulus_es.views.theme import STYLES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INCH = 96
+"""How many pixels of the picture one inch holds, as in a browser."""
+
+_LARGEST = 30_000_000
+"""How many dots a PNG has at most; a larger picture is drawn with fewer to the inch."""
+
+# What matplotlib's own font has; other letters would be warned about, and drawn as boxes.
+_UNDRAWN = re.compile("[^\x20-\x7e\xa0-\u02ff\u0370-\u03ff\u0400-\u052f\u2010-\u2027\u2190-\u21ff]")
+
+
+def to_figure(scene: Scene, ax: Axes | None = None) -> Figure:
+    """The scene as a new figure, or drawn into ``ax``; answers the figure."""
+    from matplotlib.figure import Figure
+
+    if ax is None:
+        figure = Figure(
+            figsize=(scene.width / _INCH, scene.height / _INCH), facecolor=STYLES["paper"].fill[0]
+        )
+        ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.set_xlim(0, scene.width)
+    ax.set_ylim(scene.height, 0)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    scale = _points_a_pixel(ax, scene)
+    for order, item in enumerate(_flat(scene)):
+        if isinstance(item, Shape):
+            _draw(ax, item, scale, order)
+        else:
+            _write(ax, item, scale, order)
+    return cast("Figure", ax.get_figure(root=True))
+
+
+def to_bytes(scene: Scene, format: str = "png", dpi: float = 144) -> bytes:  # noqa: A002
+    """The scene as a PNG or PDF, the same bytes on every run with one matplotlib."""
+    from matplotlib import rc_context
+
+    dots = scene.width * scene.height * (dpi / _INCH) ** 2
+    if format == "png" and dots > _LARGEST:
+        dpi *= (_LARGEST / dots) ** 0.5
+    unstamped = {"png": "Software", "pdf": "CreationDate"}
+    target = io.BytesIO()
+    with rc_context({"pdf.fonttype": 42}):
+        to_figure(scene).savefig(
+            target, format=format, dpi=dpi, metadata={unstamped.get(format, "Title"): None}
+        )
+    return target.getvalue()
+
+
+def _flat(scene: Scene) -> Iterator[Shape | Label]:
+    for item in scene.items:
+        if isinstance(item, (Shape, Label)):
+            yield item
+        else:
+            yield from item.items
+
+
+def _points_a_pixel(ax: Axes, scene: Scene) -> float:
+    """How many points of type a pixel of the scene takes, in these axes."""
+    inches = cast("Figure", ax.get_figure(root=True)).get_size_inches()
+    box = ax.get_position()
+    across = inches[0] * box.width / scene.width
+    down = inches[1] * box.height / scene.height
+    return float(min(across, down) * 72)
+
+
+def _draw(ax: Axes, shape: Shape, scale: float, order: int) -> None:
+    from matplotlib.patches import PathPatch
+
+    style = STYLES[shape.style]
+    width = (style.width if shape.width is None else shape.width) * scale
+    dash: Any = "-"
+    if style.dash and width:
+        dash = (0, tuple(part * scale / width for part in style.dash))
+    ax.add_patch(
+        PathPatch(
+            _matplotlib_path(shape.path),
+            facecolor=style.fill[0] or "none",
+            edgecolor=style.stroke[0] or "none",
+            linewidth=width if style.stroke[0] else 0,
+            linestyle=dash,
+            zorder=2 + order * 1e-5,
+            capstyle="butt",
+        )
+    )
+
+
+def _matplotlib_path(path: Path) -> Any:
+    from matplotlib.path import Path as Drawn
+
+    codes: list[Any] = []
+    points: list[tuple[float, float]] = []
+    for letter, *values in path:
+        numbers = [float(value) for value in values]
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=True)) or [(0.0, 0.0)]
+        code = {"M": Drawn.MOVETO, "L": Drawn.LINETO, "C": Drawn.CURVE4, "Z": Drawn.CLOSEPOLY}
+        codes += [code[str(letter)]] * len(pairs)
+        points += pairs
+    return Drawn(points, codes)
+
+
+def _write(ax: Axes, label: Label, scale: float, order: int) -> None:
+    from matplotlib.patheffects import withStroke
+
+    style = STYLES[label.style]
+    drawn = ax.text(
+        label.x,
+        label.y,
+        _UNDRAWN.sub("\N{WHITE SQUARE}", label.text) if not is_plain(label.text) else label.text,
+        fontsize=style.size * scale * (1 if label.fit is None else 0.85),
+        color=style.fill[0],
+        fontweight="bold" if style.bold else "normal",
+        fontfamily="DejaVu Sans",
+        ha={"start": "left", "middle": "center", "end": "right"}[label.anchor],
+        va="baseline",
+        parse_math=False,
+        zorder=2 + order * 1e-5,
+        clip_on=True,
+    )
+    if style.halo:
+        drawn.set_path_effects(
+            [withStroke(linewidth=3 * scale, foreground=STYLES["module"].fill[0])]
+        )

@@ -1,0 +1,274 @@
+"""Feeds the views: from a running system to the plain rows that they take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from types import CodeType
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+
+from modulus_es.domain import Aggregate, RecordedEvent, event_classes
+from modulus_es.handlers import Handler
+from modulus_es.ledger import LedgerRow
+from modulus_es.messages import IntegrationEvent
+from modulus_es.naming import stable_name
+from modulus_es.views import frames
+from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
+from modulus_es.views.rows import EventRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modulus_es.module import Module
+    from modulus_es.system import System
+
+
+def events(system: System) -> pd.DataFrame:
+    """The recorded domain events of all modules."""
+    return frames.events_frame(row for module in system.modules for row in _events(module))
+
+
+def outbox(system: System) -> pd.DataFrame:
+    """The rows of all outboxes."""
+    return frames.outbox_frame(
+        (module.name, row) for module in system.modules for row in module.store.outbox_rows()
+    )
+
+
+def inbox(system: System) -> pd.DataFrame:
+    """The rows of all inboxes."""
+    return frames.inbox_frame(
+        (module.name, row) for module in system.modules for row in module.store.inbox_rows()
+    )
+
+
+def deliveries(system: System) -> pd.DataFrame:
+    """The traced deliveries."""
+    return frames.deliveries_frame(system.trace.of_kind("delivery"))
+
+
+def dead_letters(system: System) -> pd.DataFrame:
+    """The dead rows of all outboxes and inboxes."""
+    return frames.dead_letters_frame(
+        ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),
+        ((m.name, row) for m in system.modules for row in m.store.inbox_rows()),
+    )
+
+
+def ledger(rows: Iterable[LedgerRow]) -> pd.DataFrame:
+    """The ledger's rows."""
+    return frames.ledger_frame(rows)
+
+
+def _events(module: Module) -> Iterator[EventRow]:
+    for stored in module.stored_events():
+        recorded = module.mapper.read(stored)
+        cls: Any = module.registry.get(stored.topic)
+        owner = getattr(cls, "__aggregate__", None)
+        data = msgspec.json.decode(recorded.data)
+        yield EventRow(
+            stored.id,
+            module.name,
+            stable_name(owner) if owner else stored.topic.rpartition(".")[0],
+            str(stored.originator_id),
+            stored.originator_version,
+            stored.topic,
+            str(recorded.id),
+            recorded.at.astimezone(UTC),
+            data if isinstance(data, dict) else {"": data},
+            recorded.correlation_id,
+            recorded.causation_id,
+            recorded.handler or "",
+        )
+
+
+def graph(system: System) -> HandlerGraph:
+    """The handler graph of what is registered, with the traffic that there was."""
+    return _Builder(system).build()
+
+
+class _Builder:
+    """Collects the nodes and edges of a system's handler graph."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._nodes: dict[str, Node] = {}
+        self._edges: Counter[tuple[str, str, str]] = Counter()
+        self._commands = Counter(
+            (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
+        )
+        self._deliveries = Counter(
+            (r.module, r.handler, r.outcome) for r in system.trace.of_kind("delivery")
+        )
+
+    def build(self) -> HandlerGraph:
+        system = self._system
+        for module in system.modules:
+            self._declared(module)
+        for module in system.modules:
+            self._recorded(module)
+            self._sent(module)
+        edges = [Edge(*ends, count=count) for ends, count in self._edges.items()]
+        return HandlerGraph(self._nodes.values(), edges)
+
+    def _declared(self, module: Module) -> None:
+        for kind, handler in module.handlers():
+            id_ = f"{module.name}/handler/{handler.name}"
+            if kind == "projector":
+                id_ = f"{module.name}/projector/{handler.name}"
+                self._node(id_, "projector", handler.name, module.name)
+                self._edge(self._event(module, handler.message), id_, "event")
+                for contract in _contracts(handler):
+                    self._edge(id_, self._contract(contract, module.name), "event")
+            elif kind == "subscriber":
+                done = self._deliveries[module.name, handler.name, "done"]
+                retries = self._deliveries[module.name, handler.name, "retry"]
+                dead = self._deliveries[module.name, handler.name, "dead"]
+                self._node(id_, "handler", handler.name, module.name, done, retries, dead)
+                contract_id = self._contract(stable_name(handler.message), "")
+                self._edge(contract_id, id_, "event", done)
+            elif kind == "on":
+                self._node(id_, "handler", handler.name, module.name, note=handler.phase)
+                self._edge(self._event(module, handler.message), id_, "event")
+            else:
+                word = "command" if kind == "command" else "query"
+                count = self._commands[module.name, handler.type_name]
+                request = f"{module.name}/{word}/{handler.type_name}"
+                self._node(request, word, handler.type_name, module.name, count)
+                self._node(id_, "handler", handler.name, module.name, count)
+                self._edge(request, id_, "sync", count)
+            if kind != "projector":
+                for aggregate in _mentioned(handler, Aggregate):
+                    self._edge(id_, self._aggregate(module, aggregate), "sync")
+
+    def _recorded(self, module: Module) -> None:
+        counts: Counter[tuple[str, str]] = Counter()
+        for stored in module.stored_events():
+            counts[stored.topic, module.mapper.read(stored).handler or ""] += 1
+        for (topic, name), count in counts.items():
+            cls: Any = module.registry.get(topic)
+            event = self._event(module, cls) if cls else self._unknown(module, topic)
+            node = self._nodes[event]
+            self._nodes[event] = _changed(node, count=node.count + count)
+            owner = getattr(cls, "__aggregate__", None)
+            if owner is not None:
+                aggregate = self._aggregate(module, owner)
+                self._edges[aggregate, event, "event"] += count
+                handler = f"{module.name}/handler/{name}"
+                if handler in self._nodes:
+                    self._edges[handler, aggregate, "sync"] += count
+
+    def _sent(self, module: Module) -> None:
+        for row in module.store.outbox_rows():
+            envelope = row.envelope
+            if envelope.kind != "event":
+                continue
+            contract = self._contract(envelope.type, module.name)
+            node = self._nodes[contract]
+            self._nodes[contract] = _changed(node, count=node.count + 1)
+            sender = f"{module.name}/handler/{row.handler}"
+            if row.handler and sender in self._nodes:
+                self._edges[sender, contract, "event"] += 1
+
+    def _event(self, module: Module, cls: Any) -> str:
+        id_ = f"{module.name}/event/{stable_name(cls)}"
+        if id_ not in self._nodes:
+            self._node(id_, "domain_event", stable_name(cls), module.name)
+            owner = getattr(cls, "__aggregate__", None)
+            if owner is not None and issubclass(cls, RecordedEvent):
+                self._edge(self._aggregate(module, owner), id_, "event")
+        return id_
+
+    def _unknown(self, module: Module, topic: str) -> str:
+        id_ = f"{module.name}/event/{topic}"
+        self._node(id_, "domain_event", topic, module.name, note="class not defined here")
+        return id_
+
+    def _aggregate(self, module: Module, cls: Any) -> str:
+        id_ = f"{module.name}/aggregate/{stable_name(cls)}"
+        if id_ not in self._nodes:
+            self._node(id_, "aggregate", stable_name(cls), module.name)
+            for event in event_classes(cls):
+                if event.__name__ != "Created" or event in _begun_by(cls):
+                    self._edge(id_, self._event(module, event), "event")
+        return id_
+
+    def _contract(self, contract: str, module: str) -> str:
+        id_ = f"contract/{contract}"
+        known = self._nodes.get(id_)
+        if known is None:
+            self._node(id_, "integration_event", contract, module)
+        elif module and not known.module:
+            self._nodes[id_] = _changed(known, module=module)
+        return id_
+
+    def _node(
+        self,
+        id_: str,
+        kind: str,
+        label: str,
+        module: str,
+        count: int = 0,
+        retries: int = 0,
+        dead: int = 0,
+        note: str = "",
+    ) -> None:
+        if id_ not in self._nodes:
+            self._nodes[id_] = Node(id_, kind, label, module, note, count, retries, dead)
+
+    def _edge(self, source: str, target: str, kind: str, count: int = 0) -> None:
+        self._edges[source, target, kind] += count
+
+
+def _changed(node: Node, **changes: Any) -> Node:
+    """The node with some of its fields changed."""
+    from dataclasses import replace
+
+    return replace(node, **changes)
+
+
+def _begun_by(cls: Any) -> tuple[Any, ...]:
+    return (cls.__dict__.get("Created"),) if not _named_first(cls) else ()
+
+
+def _named_first(cls: Any) -> bool:
+    return any(c.__name__ != "Created" and hasattr(c, "begin") for c in event_classes(cls))
+
+
+def _contracts(handler: Handler) -> list[str]:
+    """What a projector says, or seems, to make."""
+    function = handler.target.project if handler.is_class else handler.target
+    said = getattr(function, "__annotations__", {}).get("return")
+    found = [a for a in (said, *get_args(said)) if _is_a(a, IntegrationEvent)]
+    found = found or _mentioned(handler, IntegrationEvent)
+    return [stable_name(cls) for cls in dict.fromkeys(found)]
+
+
+def _mentioned(handler: Handler, base: type) -> list[Any]:
+    """The classes of a kind that a handler's code mentions by name."""
+    target = handler.target
+    function = (
+        getattr(target, "handle", None) or getattr(target, "project", None)
+        if handler.is_class
+        else target
+    )
+    code: CodeType | None = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    names = dict(getattr(function, "__globals__", {}))
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    mentioned = (names.get(name) for name in (*code.co_names, *code.co_freevars))
+    return [cls for cls in dict.fromkeys(c for c in mentioned if _is_a(c, base))]
+
+
+def _is_a(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base) and value is not base
+
+

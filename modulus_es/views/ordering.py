@@ -1,0 +1,180 @@
+"""Who is beside whom in a layer, so that few edges cross."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from modulus_es.views.ranks import Arc
+
+_SWEEPS = 12
+
+
+@dataclass
+class Ordered:
+    """The layers with everything in them, in order; a number past the nodes is a bend.
+
+    A bend is where an edge passes a layer that it does not end in. Edges of one
+    ``bundle`` share their bends as long as they run together. ``chains`` has the
+    nodes and bends of each arc, from layer to layer.
+    """
+
+    rows: list[list[int]]
+    group: list[int]
+    layer: list[int]
+    chains: dict[Arc, list[int]]
+    links: list[Arc] = field(default_factory=list)
+
+
+def ordered(
+    layer: Sequence[int], group: Sequence[int], arcs: Sequence[Arc], bundles: Sequence[object]
+) -> Ordered:
+    """Put bends where edges pass layers, and everything into an order.
+
+    In every layer the groups keep the order of their numbers, so that each
+    group has a strip of the picture for itself.
+
+    >>> done = ordered([0, 1, 2], [0, 0, 0], [(0, 1), (1, 2), (0, 2)], ["a", "a", "a"])
+    >>> done.chains[0, 2]
+    [0, 3, 2]
+    """
+    result = _with_bends(list(layer), list(group), arcs, bundles)
+    rows = [[] for _ in range(max(layer, default=-1) + 1)]  # type: list[list[int]]
+    for item in _walked(result):
+        rows[result.layer[item]].append(item)
+    for row in rows:
+        row.sort(key=result.group.__getitem__)
+    onward: list[list[int]] = [[] for _ in result.layer]
+    behind: list[list[int]] = [[] for _ in result.layer]
+    for source, target in result.links:
+        onward[source].append(target)
+        behind[target].append(source)
+    result.rows = _untangled(rows, result.group, onward, behind)
+    return result
+
+
+def _with_bends(
+    layer: list[int], group: list[int], arcs: Sequence[Arc], bundles: Sequence[object]
+) -> Ordered:
+    chains: dict[Arc, list[int]] = {}
+    links: dict[Arc, None] = {}
+    bends: dict[tuple[int, object, int], int] = {}
+    for (source, target), bundle in zip(arcs, bundles, strict=True):
+        chain = [source]
+        for passed in range(layer[source] + 1, layer[target]):
+            bend = bends.get((source, bundle, passed))
+            if bend is None:
+                bend = bends[source, bundle, passed] = len(layer)
+                layer.append(passed)
+                group.append(group[source])
+            chain.append(bend)
+        chain.append(target)
+        chains[source, target] = chain
+        links.update(dict.fromkeys(pairwise(chain)))
+    return Ordered([], group, layer, chains, list(links))
+
+
+def _walked(result: Ordered) -> list[int]:
+    """Everything in the order of a walk along the edges: a good start for the sweeps."""
+    onward: list[list[int]] = [[] for _ in result.layer]
+    entered = [False] * len(result.layer)
+    for source, target in result.links:
+        onward[source].append(target)
+        entered[target] = True
+    seen: dict[int, None] = {}
+    starts = [item for item, has in enumerate(entered) if not has]
+    for start in starts:
+        stack = [start]
+        while stack:
+            item = stack.pop()
+            if item not in seen:
+                seen[item] = None
+                stack.extend(reversed(onward[item]))
+    return list(seen)
+
+
+def _untangled(
+    rows: list[list[int]], group: list[int], onward: list[list[int]], behind: list[list[int]]
+) -> list[list[int]]:
+    best, fewest = [row[:] for row in rows], crossings(rows, onward)
+    for sweep in range(_SWEEPS):
+        down = sweep % 2 == 0
+        beside = behind if down else onward
+        for row in rows[1:] if down else reversed(rows[:-1]):
+            _settle(row, _places(rows, group), group, beside)
+        now = crossings(rows, onward)
+        if now < fewest:
+            best, fewest = [row[:] for row in rows], now
+        if fewest == 0:
+            break
+    return best
+
+
+def _places(rows: list[list[int]], group: list[int]) -> list[int]:
+    place = [0] * len(group)
+    for row in rows:
+        for index, item in enumerate(row):
+            place[item] = index
+    return place
+
+
+def _settle(row: list[int], place: list[int], group: list[int], beside: list[list[int]]) -> None:
+    """Move each item to the middle of its neighbours, within its group's strip."""
+    middle = {
+        item: sum(place[other] for other in beside[item]) / len(beside[item])
+        if beside[item]
+        else float(place[item])
+        for item in row
+    }
+    row.sort(key=lambda item: (group[item], middle[item]))
+
+
+def crossings(rows: list[list[int]], onward: list[list[int]]) -> int:
+    """How many pairs of edges between neighbouring layers cross.
+
+    >>> crossings([[0, 1], [2, 3]], [[3], [2], [], []])
+    1
+    """
+    place = {item: index for row in rows for index, item in enumerate(row)}
+    total = 0
+    for row in rows:
+        ended: list[int] = []
+        for item in row:
+            targets = sorted(place[target] for target in onward[item])
+            total += sum(len(ended) - bisect_right(ended, target) for target in targets)
+            for target in targets:
+                insort(ended, target)
+    return total
+
+
+def group_order(count: int, ties: Sequence[Arc]) -> list[int]:
+    """An order of the groups in which those that talk much are near to each other.
+
+    >>> group_order(3, [(0, 2), (0, 2), (1, 2)])
+    [1, 2, 0]
+    """
+    weight: dict[Arc, int] = {}
+    for one, other in ties:
+        if one != other:
+            pair = (min(one, other), max(one, other))
+            weight[pair] = weight.get(pair, 0) + 1
+    order = list(range(count))
+
+    def length(candidate: list[int]) -> int:
+        place = {item: index for index, item in enumerate(candidate)}
+        return sum(w * abs(place[one] - place[other]) for (one, other), w in weight.items())
+
+    shortest = length(order)
+    for _ in range(4):
+        before = shortest
+        for item in range(count):
+            rest = [other for other in order if other != item]
+            for index in range(count):
+                candidate = [*rest[:index], item, *rest[index:]]
+                if (now := length(candidate)) < shortest:
+                    order, shortest = candidate, now
+        if shortest == before:
+            break
+    return order

@@ -1,0 +1,125 @@
+"""How every picture shows itself: statically, with a text alternative and a table."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modulus_es.views.scene import Scene
+from modulus_es.views.svg import escaped, to_svg
+from modulus_es.views.text import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ROWS = 200
+"""How many rows the table below a picture has at most; `to_frame` has them all."""
+
+
+class Picture:
+    """What graph and timeline share: renderers, files, and how a notebook shows them.
+
+    A subclass makes the scene, the summary, the text alternative and the table.
+    """
+
+    def scene(self) -> Scene:
+        """The picture, before anybody draws it."""
+        raise NotImplementedError
+
+    def alt(self) -> str:
+        """What the picture says, in words."""
+        raise NotImplementedError
+
+    def to_frame(self) -> pd.DataFrame:
+        """What the picture shows, as a table."""
+        raise NotImplementedError
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        """The heads and rows of the table below the picture."""
+        raise NotImplementedError
+
+    def to_svg(self, theme: str = "auto") -> str:
+        """The picture as SVG, the same bytes on every run and machine.
+
+        ``theme`` is light, dark, or auto: then it follows the reader's own.
+        Raises ValueError for any other.
+        """
+        return to_svg(self.scene(), theme)
+
+    def to_html(self) -> str:
+        """The picture as HTML that runs nothing and asks nobody: an image and a table."""
+        scene = self.scene()
+        image = base64.b64encode(to_svg(scene).encode()).decode()
+        return (
+            '<div style="overflow:auto">'
+            f'<img width="{scene.width}" height="{scene.height}" style="max-width:none" '
+            f'alt="{escaped(self.alt())}" src="data:image/svg+xml;base64,{image}"></div>'
+            f"{self._details()}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """The picture by matplotlib: in ``ax``, or in a new figure; answers the figure."""
+        from modulus_es.views.figure import to_figure
+
+        return to_figure(self.scene(), ax)
+
+    def to_png(self) -> bytes:
+        """The picture as PNG, by matplotlib."""
+        from modulus_es.views.figure import to_bytes
+
+        return to_bytes(self.scene())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture to a file, as its suffix says: .svg, .png, .pdf or .html.
+
+        Answers the path. Raises ValueError for any other suffix.
+        """
+        from modulus_es.views.figure import to_bytes
+
+        path = Path(path)
+        makers: dict[str, Callable[[], bytes]] = {
+            ".svg": lambda: self.to_svg().encode(),
+            ".png": self.to_png,
+            ".pdf": lambda: to_bytes(self.scene(), "pdf"),
+            ".html": lambda: self._page().encode(),
+        }
+        if path.suffix not in makers:
+            raise ValueError(f"{path.name}: a picture is saved as {', '.join(makers)}")
+        path.write_bytes(makers[path.suffix]())
+        return path
+
+    def _page(self) -> str:
+        title = escaped(self.scene().title)
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
+            '<meta name="color-scheme" content="light dark">'
+            f"<title>{title}</title></head>\n"
+            f'<body style="font-family:sans-serif"><h1>{title}</h1>\n{self.to_html()}\n'
+            "</body>\n</html>\n"
+        )
+
+    def _details(self) -> str:
+        heads, rows = self.table()
+        head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
+        lines = [
+            "<tr>" + "".join(f"<td>{escaped(shown(str(value)))}</td>" for value in row) + "</tr>"
+            for row in rows[:_ROWS]
+        ]
+        more = len(rows) - len(lines)
+        rest = f"<p>and {more} more: see to_frame()</p>" if more > 0 else ""
+        return (
+            f"<details><summary>As a table ({len(rows)} rows)</summary><table><thead><tr>{head}"
+            f"</tr></thead><tbody>{''.join(lines)}</tbody></table>{rest}</details>"
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """What a notebook shows: HTML, else the PNG, else the text."""
+        return {
+            "text/html": self.to_html(),
+            "image/png": base64.b64encode(self.to_png()).decode(),
+            "text/plain": repr(self),
+        }
