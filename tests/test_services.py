@@ -333,6 +333,39 @@ class TestParameters:
         services.singleton(Local)
         assert call(services, handler) is True
 
+    def test_annotations_as_text_are_read_through_a_partial(self) -> None:
+        def make(name: str, database: "Database") -> Warehouse:
+            return Warehouse(database)
+
+        services = new_services()
+        services.singleton(Database)
+        services.singleton(Warehouse, functools.partial(make, "main"))
+        assert isinstance(call(services, take_warehouse), Warehouse)
+
+    def test_annotations_as_text_are_read_of_an_object_that_is_called(self) -> None:
+        class Handler:
+            def __call__(self, database: "Database") -> "Database":
+                return database
+
+        services = new_services()
+        services.singleton(Database)
+        assert isinstance(call(services, Handler()), Database)
+
+    def test_a_variable_of_the_enclosing_function_may_be_assigned_later(self) -> None:
+        def handler(database: "Database") -> object:
+            return database, later
+
+        plan = planned(new_services(), handler)
+        later = "later"
+        with pytest.raises(ServiceNotFoundError):
+            plan.check()
+        assert later == "later"
+
+    def test_a_class_that_hides_its_signature_is_called_without_arguments(self) -> None:
+        services = new_services()
+        services.transient(dict)
+        assert call(services, _taking(dict)) == {}
+
     def test_annotations_of_a_decorated_function_are_read_where_it_was_written(self) -> None:
         home = types.ModuleType("home")
         source = "class Hidden: ...\ndef handler(hidden: 'Hidden'): return hidden\n"
@@ -507,6 +540,32 @@ class TestLifetimes:
 
         assert isinstance(asyncio.run(scenario()), Database)
 
+    def test_a_singleton_made_meanwhile_without_await_is_not_made_again(self) -> None:
+        gate = asyncio.Event()
+
+        async def make() -> Database:
+            await gate.wait()
+            return Database()
+
+        async def scenario() -> tuple[Any, Any]:
+            services = new_services()
+            services.singleton(Database, make)
+            services.singleton(Warehouse)
+
+            async def first_the_database() -> Any:
+                await acall(services, take_database)
+                return call(services, take_warehouse)
+
+            faster = asyncio.create_task(first_the_database())
+            await asyncio.sleep(0)
+            slower = asyncio.create_task(acall(services, take_warehouse))
+            await asyncio.sleep(0)
+            gate.set()
+            return await faster, await slower
+
+        one, other = asyncio.run(scenario())
+        assert one is other
+
     def test_a_plan_needs_no_await_once_its_async_singletons_are_made(self) -> None:
         async def make() -> Database:
             return Database()
@@ -592,6 +651,18 @@ class TestWhatAPlanSays:
         services.transient(Cart)
         plan = planned(services, _taking(Cart))
         assert (plan.needs_scope, plan.contextual) == (True, True)
+
+    def test_a_plan_with_nothing_but_keyword_defaults_is_empty(self) -> None:
+        def handler(*, limit: int = 3) -> None: ...
+
+        assert planned(new_services(), handler).empty
+
+    def test_a_plan_hands_out_the_same_arguments_once_all_are_made(self) -> None:
+        services = new_services()
+        services.singleton(Database)
+        plan = planned(services, take_database)
+        plan.bind(None, None)
+        assert plan.bind(None, None) is plan.bind(None, None)
 
     def test_a_plan_has_no_other_attributes(self) -> None:
         plan = planned(new_services(), take_database)
@@ -798,6 +869,25 @@ class TestCleaningUp:
         asyncio.run(scenario())
         assert log == ["scope closed", "warehouse", "database"]
 
+    def test_what_a_singleton_is_made_of_outlives_the_message_that_made_it(self) -> None:
+        log: list[str] = []
+
+        def database() -> Iterator[Database]:
+            yield Database()
+            log.append("database")
+
+        async def scenario() -> None:
+            services = new_services()
+            services.transient(Database, database)
+            services.singleton(Warehouse)
+            async with services.open_scope() as scope:
+                call(services, take_warehouse, scope)
+            log.append("scope closed")
+            await services.aclose()
+
+        asyncio.run(scenario())
+        assert log == ["scope closed", "database"]
+
     def test_closed_services_make_new_singletons_and_keep_instances(self) -> None:
         services = new_services()
         database = Database()
@@ -961,6 +1051,25 @@ class TestRegisteringAgain:
         new, injected = asyncio.run(scenario())
         assert injected is new
 
+    def test_a_singleton_still_being_made_from_the_old_one_is_not_kept(self) -> None:
+        async def make(database: Database) -> Warehouse:
+            await asyncio.sleep(0)
+            return Warehouse(database)
+
+        async def scenario() -> tuple[Any, Any]:
+            services = new_services()
+            services.singleton(Database)
+            services.singleton(Warehouse, make)
+            asking = asyncio.create_task(acall(services, take_warehouse))
+            await asyncio.sleep(0)
+            new = Database()
+            services.singleton(Database, new)
+            await asking
+            return new, await acall(services, take_warehouse)
+
+        new, warehouse = asyncio.run(scenario())
+        assert warehouse.database is new
+
     def test_plans_that_nobody_holds_are_let_go(self) -> None:
         services = new_services()
         services.singleton(Database)
@@ -1076,11 +1185,16 @@ class TestRefused:
             def __init__(self, clock: Clock) -> None:
                 self.clock = clock
 
+        class Shop:
+            def __init__(self, cache: Cache) -> None:
+                self.cache = cache
+
         clock = Clock()
         services = Services({Clock: "clock"})
         services.singleton(Clock, clock)
-        services.singleton(Cache)
-        assert call(services, _taking(Cache)).clock is clock
+        services.transient(Cache)
+        services.singleton(Shop)
+        assert call(services, _taking(Shop)).cache.clock is clock
 
     def test_a_refused_registration_changes_nothing(self) -> None:
         class Cache:
