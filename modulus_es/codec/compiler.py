@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union
 
@@ -13,204 +14,246 @@ import msgspec
 
 from modulus_es.codec import containers, records, scalars, unions
 from modulus_es.codec.dynamic import DYNAMIC
-from modulus_es.codec.hints import MISSING, Watch, current, hint_owners, resolve
+from modulus_es.codec.hints import MISSING, Watch, current, declared_fields, resolve
 from modulus_es.codec.plan import Plan, type_name
 from modulus_es.codec.records import PlannedField
 from modulus_es.errors import UnsupportedFieldError
 
-_DYNAMIC_HINTS = (Any, object, inspect.Parameter.empty, MISSING)
-_BARE = {list: list[Any], set: set[Any], frozenset: frozenset[Any], tuple: tuple[Any, ...],
-         dict: dict[Any, Any]}  # fmt: skip
+_DYNAMIC_HINTS = frozenset((Any, object, inspect.Parameter.empty, MISSING))
+_CONTAINERS: dict[Any, tuple[Any, ...]] = {
+    list: (Any,),
+    set: (Any,),
+    frozenset: (Any,),
+    tuple: (Any, ...),
+    dict: (Any, Any),
+}
 _UNHASHABLE = frozenset((list, set, dict))
 _ADVICE = (
-    "use UUID, Decimal, str, int, float, bool, bytes, a date or time type, an enum, a frozen "
-    "dataclass, a NamedTuple, or a list, tuple, set, dict or union of them"
+    "use None, bool, int, float, str, bytes, Decimal, UUID, a date or time type, an enum, a "
+    "frozen dataclass, a NamedTuple, or a list, tuple, set, dict or union of these"
 )
-Bindings = dict[Any, Any]
+Bindings = dict[Any, Plan]
 
 
 class Compiler:
-    """Compile the hints of one codec; nothing is kept beyond it, so nothing goes stale."""
+    """Compile the hints of one field; nothing is kept beyond it, so nothing goes stale."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.watches: list[Watch] = []
         self._begun: dict[Any, Plan] = {}
 
-    def refuse(self, hint: Any, why: str, advice: str = _ADVICE) -> UnsupportedFieldError:
-        """Make the error for a type that cannot be recorded."""
-        shown = type_name(hint) if isinstance(hint, type) else str(hint)
+    def plan(self, hint: Any, bindings: Bindings) -> Plan:
+        """Compile one hint, with the type variables bound that it stands among."""
+        hint = _bare(hint)
+        if isinstance(hint, TypeVar):
+            return self._type_variable(hint, bindings)
+        origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+        if not _is_hashable(origin):
+            raise self._refuse(hint, "it is no type")
+        if origin in _DYNAMIC_HINTS:
+            return DYNAMIC
+        if origin in scalars.SCALARS:
+            return scalars.SCALARS[origin]
+        if origin is Union or origin is types.UnionType:
+            return self._union(hint, arguments, bindings)
+        return self._composed(hint, origin, arguments, bindings)
+
+    def _composed(
+        self, hint: Any, origin: Any, arguments: tuple[Any, ...], bindings: Bindings
+    ) -> Plan:
+        if origin is Literal:
+            return self._literal(hint, arguments, bindings)
+        if origin in _CONTAINERS:
+            if not arguments and hint not in (tuple[()], typing.Tuple[()]):  # noqa: UP006
+                arguments = _CONTAINERS[origin]
+            return self._container(hint, origin, arguments, bindings)
+        if _is_alias(origin):
+            return self._alias(origin, arguments, bindings)
+        if not isinstance(origin, type):
+            raise self._refuse(hint, "it is no class that values are instances of")
+        return self._class(origin, arguments, bindings)
+
+    def _refuse(self, hint: Any, why: str, advice: str = _ADVICE) -> UnsupportedFieldError:
+        shown = type_name(hint) if type(hint) is type else str(hint)
         return UnsupportedFieldError(
             f"{self.where}: {shown} cannot be recorded, because {why}; {advice}"
         )
 
-    def plan(self, hint: Any, bindings: Bindings) -> Plan:
-        """Compile one hint, with the type variables bound that it stands among."""
-        try:
-            if hint in _DYNAMIC_HINTS:
-                return DYNAMIC
-            if hint in scalars.SCALARS:
-                return scalars.SCALARS[hint]
-            hint = _BARE.get(hint, hint)
-        except TypeError:
-            raise self.refuse(hint, "it is not a type hint") from None
-        if isinstance(hint, TypeVar):
-            return self._type_variable(hint, bindings)
-        if isinstance(hint, typing.NewType):
-            return self.plan(hint.__supertype__, bindings)
-        if isinstance(hint, str | typing.ForwardRef):
-            raise self.refuse(hint, "the name is not resolved", "define it before it is used")
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        alias = hint if origin is None else origin
-        if hasattr(alias, "__value__") and hasattr(alias, "__type_params__"):
-            return self._alias(alias, arguments, bindings)
-        if origin is None:
-            return self._class(hint, (), bindings)
-        if origin is typing.Annotated or origin is typing.Final:
-            return self.plan(arguments[0], bindings)
-        if origin is Literal:
-            return self._literal(hint, arguments, bindings)
-        if origin is Union or origin is types.UnionType:
-            return self._union(hint, arguments, bindings)
-        if origin in _BARE:
-            return self._container(hint, origin, arguments, bindings)
-        return self._class(origin, arguments, bindings)
-
     def _type_variable(self, hint: TypeVar, bindings: Bindings) -> Plan:
         if hint in bindings:
-            return bindings[hint]  # type: ignore[no-any-return]
+            return bindings[hint]
         if hint.__constraints__:
             return self._union(hint, hint.__constraints__, bindings)
         return DYNAMIC if hint.__bound__ is None else self.plan(hint.__bound__, bindings)
 
     def _alias(self, alias: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
         if alias in self._begun:
-            raise self.refuse(alias, "it contains itself", "use a frozen dataclass or Any")
+            raise self._refuse(alias, "it contains itself", "use a frozen dataclass or Any instead")
         self._begun[alias] = DYNAMIC
-        try:
-            bound = [self.plan(argument, bindings) for argument in arguments]
-            inner = dict(zip(alias.__type_params__, bound, strict=False))
-            return self.plan(alias.__value__, inner)
-        finally:
-            del self._begun[alias]
+        bound = [self.plan(argument, bindings) for argument in arguments]
+        plan = self.plan(alias.__value__, dict(zip(alias.__type_params__, bound, strict=False)))
+        del self._begun[alias]
+        return plan
 
-    def _union(self, hint: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
-        members: list[Plan] = []
+    def _union(self, hint: Any, arguments: Sequence[Any], bindings: Bindings) -> Plan:
+        members: dict[str, Plan] = {}
         literals: list[Any] = []
         for argument in _flat(arguments):
             if typing.get_origin(argument) is Literal:
                 literals.extend(typing.get_args(argument))
-            else:
-                members.append(self.plan(argument, bindings))
+                continue
+            plan = self.plan(argument, bindings)
+            if plan is DYNAMIC:
+                return DYNAMIC
+            known = members.setdefault(plan.tag, plan)
+            if known.accepts != plan.accepts:
+                raise self._refuse(
+                    hint, f"two of its members are named {plan.tag}", "rename one of them"
+                )
         if literals:
-            members.append(self._literal(Literal[tuple(literals)], tuple(literals), bindings))
-        if any(member.dynamic for member in members):
-            return DYNAMIC
-        unique = {member.tag: member for member in members}
-        if len(unique) < len(members) and len({id(member) for member in members}) > len(unique):
-            raise self.refuse(hint, "two of its members have one name", "rename one of them")
-        return unions.union_plan(list(unique.values()))
+            members["Literal"] = self._literal(hint, literals, bindings)
+        return unions.union_plan(list(members.values()))
 
-    def _literal(self, hint: Any, values: tuple[Any, ...], bindings: Bindings) -> Plan:
-        kinds = tuple(dict.fromkeys(type(value) for value in values))
-        if any(issubclass(kind, Enum) and current(kind, []) is not kind for kind in kinds):
-            raise self.refuse(
-                hint, "the enum that it names was defined again", "run the cell of this class again"
+    def _literal(self, hint: Any, values: Sequence[Any], bindings: Bindings) -> Plan:
+        classes = dict.fromkeys(type(value) for value in values)
+        if any(current(cls, self.watches) is not cls for cls in classes):
+            raise self._refuse(
+                hint, "its enum was defined again", "run the cell again that names the literal"
             )
-        return unions.literal_plan(values, self._union(hint, kinds, bindings))
+        return unions.literal_plan(values, self._union(hint, list(classes), bindings))
 
     def _container(
         self, hint: Any, origin: Any, arguments: tuple[Any, ...], bindings: Bindings
     ) -> Plan:
-        if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-            return containers.sequence_plan(tuple, self.plan(arguments[0], bindings))
+        if any(getattr(argument, "__unpacked__", False) for argument in arguments):
+            raise self._refuse(hint, "a tuple is either fixed or of one type")
+        if origin is tuple and arguments[1:] == (...,):
+            return containers.variadic_tuple_plan(self.plan(arguments[0], bindings))
         items = [self.plan(argument, bindings) for argument in arguments]
         if origin is tuple:
             return containers.tuple_plan(items)
         if origin is list:
-            return containers.sequence_plan(list, items[0])
+            return containers.list_plan(*items)
         if not items[0].accepts.isdisjoint(_UNHASHABLE):
-            raise self.refuse(
-                hint,
-                f"{items[0].tag} is not hashable",
-                "use a tuple, frozenset or frozen dataclass",
+            raise self._refuse(
+                hint, f"{items[0].tag} cannot be hashed", "use a tuple or frozenset in its place"
             )
         if origin is dict:
             return containers.dict_plan(*items)
-        return containers.set_plan(origin, items[0])
+        return containers.set_plan(origin, *items)
 
     def _class(self, cls: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
-        if not isinstance(cls, type):
-            raise self.refuse(cls, "it is no class of which values can be made")
         cls = current(cls, self.watches)
+        if inspect.isabstract(cls) or cls.__module__ == "collections.abc":
+            raise self._refuse(
+                cls, "values of several types fit it", "name the type, or the union of the types"
+            )
         if issubclass(cls, Enum):
             if not len(cls):
-                raise self.refuse(cls, "it is an enum without members")
+                raise self._refuse(cls, "it has no members", "name an enum with members")
             return scalars.enum_plan(cls)
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._record(cls, arguments, bindings)
         if dataclasses.is_dataclass(cls):
             self._refuse_dataclass(cls)
             return self._record(cls, arguments, bindings)
-        if inspect.isabstract(cls) or cls.__module__ == "collections.abc":
-            raise self.refuse(
-                cls, "values of several types would fit it", "use list, tuple or dict"
-            )
-        if issubclass(cls, tuple(kind for kind in scalars.SCALARS if kind)):
-            raise self.refuse(cls, "it would read back as its base class", "use the base class")
-        raise self.refuse(
-            cls, "it is neither a frozen dataclass nor a type that is known to be exact"
-        )
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            return self._record(cls, arguments, bindings)
+        if issubclass(cls, tuple(base for base in scalars.SCALARS if base)):
+            raise self._refuse(cls, "it would read back as its base", "use the base class")
+        raise self._refuse(cls, "nothing is known of how to compare and to make its values")
 
     def _refuse_dataclass(self, cls: Any) -> None:
         if not cls.__dataclass_params__.frozen:
-            raise self.refuse(
-                cls, "it is a dataclass that can change", "declare it @dataclass(frozen=True)"
-            )
+            raise self._refuse(cls, "it can be changed", "declare it @dataclass(frozen=True)")
         if cls.__eq__ is object.__eq__:
-            raise self.refuse(cls, "eq=False makes no two instances equal", "remove eq=False")
+            raise self._refuse(cls, "eq=False makes its instances unequal", "remove eq=False")
         if any(base.__module__ == "builtins" and base is not object for base in cls.__mro__):
-            raise self.refuse(cls, "it is more than its fields", "hold the other value in a field")
-        for field in cls.__dataclass_fields__.values():
-            if field._field_type is dataclasses._FIELD_INITVAR:  # type: ignore[attr-defined]
-                raise self.refuse(
-                    cls, f"its InitVar {field.name!r} is not kept", "make it a field, or remove it"
-                )
+            raise self._refuse(cls, "it is more than its fields", "derive it from no built-in type")
+        names = {field.name for field in dataclasses.fields(cls)}
+        for name, raw in inspect.get_annotations(cls).items():
+            if name not in names and "InitVar" in str(raw):
+                raise self._refuse(cls, f"its InitVar {name!r} is not kept", "make it a field")
 
     def _record(self, cls: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
         bound = [self.plan(argument, bindings) for argument in arguments]
-        name = type_name(cls)
-        tag = f"{name}[{', '.join(plan.tag for plan in bound)}]" if bound else name
+        tag = type_name(cls)
+        if bound:
+            tag += f"[{', '.join(plan.tag for plan in bound)}]"
         key = (cls, tag)
-        begun = self._begun.get(key)
-        if begun is not None:
-            return records.back_reference(begun)
-        plan = Plan(tag=tag, accepts=frozenset((cls,)), kinds="object", wire=None, pack=_unfinished)
-        self._begun[key] = plan
-        where = self.where
-        try:
-            fields = []
-            native = not bound
-            own = dict(zip(getattr(cls, "__parameters__", ()), bound, strict=False))
-            scopes = _scopes(cls, own, self, bindings)
-            for field, owner, raw in _declared(cls):
-                self.where = f"{where}.{field.name}"
-                hint = resolve(raw, owner, self.where)
-                inner = self.plan(hint, scopes.get(owner, {}))
-                native = native and inner.unpack is None and _same(raw, inner.wire)
-                fields.append(dataclasses.replace(field, plan=inner))
-        finally:
-            self.where = where
-            del self._begun[key]
+        if key in self._begun:
+            return records.back_reference(self._begun[key])
+        plan = self._begun[key] = Plan(tag, (cls,), ("object",), wire=None, pack=_unfinished)
+        own = dict(zip(getattr(cls, "__parameters__", ()), bound, strict=False))
+        scopes = self._scopes(cls, own)
+        fields, native, where = [], not bound, self.where
+        for spec, owner in declared_fields(cls):
+            self.where = f"{where}.{spec.name}"
+            inner = self.plan(resolve(spec.hint, owner, self.where), scopes.get(owner, {}))
+            # Only where the class itself holds the very types: msgspec keeps what it reads
+            # of a class, so what is looked up by name there would be the old class for ever.
+            native = native and inner.unpack is None and _same(spec.hint, inner.wire)
+            fields.append(PlannedField(spec, inner))
+        self.where = where
+        del self._begun[key]
         if issubclass(cls, tuple):
             records.named_tuple_plan(plan, cls, fields)
         else:
-            records.dataclass_plan(plan, cls, fields, native and _msgspec_reads(cls))
+            native = native and _msgspec_reads(cls)
+            records.dataclass_plan(plan, cls, fields, native=native)
         return plan
+
+    def _scopes(self, cls: Any, own: Bindings) -> dict[Any, Bindings]:
+        """Bind the type variables of each base, which may use the same variable otherwise."""
+        scopes: dict[Any, Bindings] = {cls: own}
+        waiting = [cls]
+        while waiting:
+            child = waiting.pop()
+            for base in vars(child).get("__orig_bases__", child.__bases__):
+                origin = typing.get_origin(base) or base
+                if origin is typing.Generic or origin in scopes or not isinstance(origin, type):
+                    continue
+                plans = [self.plan(each, scopes[child]) for each in typing.get_args(base)]
+                parameters = getattr(origin, "__parameters__", ())
+                scopes[origin] = dict(zip(parameters, plans, strict=False))
+                waiting.append(origin)
+        return scopes
 
 
 def _unfinished(value: Any, depth: int) -> Any:
-    raise AssertionError("the plan is not complete")
+    raise AssertionError("a plan was used before it was complete")
+
+
+def _is_hashable(hint: Any) -> bool:
+    try:
+        hash(hint)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_alias(origin: Any) -> bool:
+    return hasattr(origin, "__value__") and hasattr(origin, "__type_params__")
+
+
+def _bare(hint: Any) -> Any:
+    """Take off what says nothing about the type of the values."""
+    while True:
+        if isinstance(hint, typing.NewType):
+            hint = hint.__supertype__
+        elif typing.get_origin(hint) in (typing.Annotated, typing.Final):
+            hint = typing.get_args(hint)[0]
+        else:
+            return hint
+
+
+def _flat(arguments: Sequence[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for argument in map(_bare, arguments):
+        if typing.get_origin(argument) in (Union, types.UnionType):
+            flat.extend(_flat(typing.get_args(argument)))
+        else:
+            flat.append(argument)
+    return flat
 
 
 def _same(raw: Any, wire: Any) -> bool:
@@ -220,54 +263,6 @@ def _same(raw: Any, wire: Any) -> bool:
 def _msgspec_reads(cls: type) -> bool:
     try:
         msgspec.json.Decoder(cls)
-    except Exception:
+    except TypeError:
         return False
     return True
-
-
-def _flat(arguments: tuple[Any, ...]) -> list[Any]:
-    flat: list[Any] = []
-    for argument in arguments:
-        while (
-            isinstance(argument, typing.NewType) or typing.get_origin(argument) is typing.Annotated
-        ):
-            if isinstance(argument, typing.NewType):
-                argument = argument.__supertype__
-            else:
-                argument = typing.get_args(argument)[0]
-        if typing.get_origin(argument) in (Union, types.UnionType):
-            flat.extend(_flat(typing.get_args(argument)))
-        else:
-            flat.append(argument)
-    return flat
-
-
-def _declared(cls: Any) -> list[tuple[PlannedField, type, Any]]:
-    owners = hint_owners(cls)
-    if issubclass(cls, tuple):
-        return [
-            (PlannedField(name, DYNAMIC, cls._field_defaults.get(name, MISSING)),
-             *owners.get(name, (cls, Any)))
-            for name in cls._fields
-        ]  # fmt: skip
-    return [
-        (PlannedField(field.name, DYNAMIC, field.default, field.default_factory),
-         *owners.get(field.name, (cls, field.type)))
-        for field in dataclasses.fields(cls)
-    ]  # fmt: skip
-
-
-def _scopes(cls: Any, own: Bindings, compiler: Compiler, outer: Bindings) -> dict[Any, Bindings]:
-    """Bind the type variables of every base, which may reuse a variable for another type."""
-    scopes: dict[Any, Bindings] = {cls: own}
-    waiting = [cls]
-    while waiting:
-        child = waiting.pop()
-        for base in getattr(child, "__orig_bases__", ()) if "__orig_bases__" in vars(child) else ():
-            origin = typing.get_origin(base)
-            if origin is None or origin is typing.Generic or origin in scopes:
-                continue
-            plans = [compiler.plan(arg, scopes[child]) for arg in typing.get_args(base)]
-            scopes[origin] = dict(zip(origin.__parameters__, plans, strict=False))
-            waiting.append(origin)
-    return scopes

@@ -6,113 +6,85 @@ from typing import Any
 
 import msgspec
 
-from modulus_es.codec.plan import Check, Fault, Pack, Plan, Unpack, wrong_type
+from modulus_es.codec.blame import blame
+from modulus_es.codec.fast import elements_test, fields_test
+from modulus_es.codec.plan import (
+    Check,
+    MisfitError,
+    Plan,
+    Unpack,
+    key_part,
+    pack_each,
+    unpack_each,
+    wrong_type,
+)
 
 _to_json = msgspec.json.Encoder().encode
 
 
-def _all_pass(item: Plan) -> Check | None:
-    """A check that every element passes, with the exact types compared in C."""
-    also, exact = item.also, item.exact
-    if exact is None:
-        check = item.check
-        assert check is not None
-        return lambda values: all(map(check, values))
-    types = {exact}
-    if also is None:
-        return lambda values: types.issuperset(map(type, values))
-
-    def all_pass(values: Any) -> bool:
-        for value in values:
-            if type(value) is not exact or not also(value):
-                return False
-        return True
-
-    return all_pass
+def list_plan(item: Plan) -> Plan:
+    """``list[T]``: a JSON array."""
+    return _array_plan(list, item, f"list[{item.tag}]", list[item.wire])  # type: ignore[name-defined]
 
 
-def _pack_items(item: Plan) -> Pack:
+def variadic_tuple_plan(item: Plan) -> Plan:
+    """``tuple[T, ...]``: a JSON array of any length."""
+    return _array_plan(tuple, item, f"tuple[{item.tag}, ...]", tuple[item.wire, ...])  # type: ignore[name-defined]
+
+
+def _array_plan(cls: Any, item: Plan, tag: str, wire: Any) -> Plan:
     packed = item.packed()
 
-    def pack(values: Any, depth: int) -> list[Any]:
-        result: list[Any] = []
-        try:
-            for value in values:
-                result.append(packed(value, depth + 1))
-        except Fault as fault:
-            raise fault.at(f"[{len(result)}]") from None
-        return result
-
-    return pack
-
-
-def _unpack_items(item: Plan) -> Unpack | None:
-    unpack = item.unpack
-    if unpack is None:
-        return None
-
-    def unpack_items(raw: Any) -> list[Any]:
-        result: list[Any] = []
-        try:
-            for value in raw:
-                result.append(unpack(value))
-        except Fault as fault:
-            raise fault.at(f"[{len(result)}]") from None
-        return result
-
-    return unpack_items
-
-
-def sequence_plan(cls: type, item: Plan) -> Plan:
-    """``list[T]`` and ``tuple[T, ...]``: a JSON array."""
-    name = cls.__name__
-    pack_items, unpack_items = _pack_items(item), _unpack_items(item)
-    unpack: Unpack | None = None
-    if unpack_items is not None:
-        unpack = unpack_items if cls is list else lambda raw: cls(unpack_items(raw))
-
-    def pack(value: Any, depth: int) -> Any:
+    def pack(value: Any, depth: int) -> list[Any]:
         if type(value) is not cls:
-            raise wrong_type(value, name)
-        return pack_items(value, depth)
+            raise wrong_type(value, cls.__name__)
+        return pack_each(packed, value, depth)
 
-    wire: Any = list[item.wire] if cls is list or unpack else tuple[item.wire, ...]  # type: ignore[name-defined]
     return Plan(
-        tag=f"{name}[{item.tag}]" if cls is list else f"{name}[{item.tag}, ...]",
-        accepts=frozenset((cls,)),
-        kinds="array",
+        tag,
+        (cls,),
+        ("array",),
         wire=wire,
         pack=pack,
-        unpack=unpack,
+        unpack=_unpack_into(cls, item),
         direct=item.direct,
-        also=_all_pass(item) if item.direct else None,
+        also=elements_test(item) if item.direct else None,
     )
 
 
-def set_plan(cls: type, item: Plan) -> Plan:
+def _unpack_into(cls: type, item: Plan) -> Unpack | None:
+    unpack = item.unpack
+    if unpack is None:
+        return None
+    if cls is list:
+        return lambda raw: unpack_each(unpack, raw)
+    return lambda raw: cls(unpack_each(unpack, raw))
+
+
+def set_plan(cls: Any, item: Plan) -> Plan:
     """``set[T]`` and ``frozenset[T]``: an array, sorted by the encoded elements.
 
     The order of a set differs from run to run; that of its bytes must not.
     """
-    name = cls.__name__
-    pack_items, unpack_items = _pack_items(item), _unpack_items(item)
+    packed, unpack = item.packed(), _unpack_into(cls, item)
 
-    def pack(value: Any, depth: int) -> Any:
+    def pack(value: Any, depth: int) -> list[Any]:
         if type(value) is not cls:
-            raise wrong_type(value, name)
-        return sorted(pack_items(value, depth), key=_to_json)
-
-    def unpack(raw: Any) -> Any:
-        assert unpack_items is not None
-        return cls(unpack_items(raw))
+            raise wrong_type(value, cls.__name__)
+        elements = pack_each(packed, value, depth)
+        try:
+            return sorted(elements, key=_to_json)
+        except Exception as error:
+            raise blame(elements) from error
 
     return Plan(
-        tag=f"{name}[{item.tag}]",
-        accepts=frozenset((cls,)),
-        kinds="array",
-        wire=list[item.wire] if unpack_items else cls[item.wire],  # type: ignore[name-defined,index]
+        f"{cls.__name__}[{item.tag}]",
+        (cls,),
+        ("array",),
+        # What is still to be unpacked may not be hashable yet.
+        wire=(list if unpack else cls)[item.wire],
         pack=pack,
-        unpack=unpack if unpack_items else None,
+        unpack=unpack,
     )
 
 
@@ -121,46 +93,42 @@ def tuple_plan(items: list[Plan]) -> Plan:
     size = len(items)
     packs = [item.packed() for item in items]
     unpacks = [(index, item.unpack) for index, item in enumerate(items) if item.unpack]
-    checks = [item.check for item in items]
     tag = f"tuple[{', '.join(item.tag for item in items) or '()'}]"
+    test = fields_test(items)
 
-    def also(value: Any) -> bool:
-        return len(value) == size and all(
-            [check(item) for check, item in zip(checks, value, strict=True) if check]
-        )
-
-    def pack(value: Any, depth: int) -> Any:
+    def pack(value: Any, depth: int) -> list[Any]:
         if type(value) is not tuple:
             raise wrong_type(value, "tuple")
         if len(value) != size:
-            raise Fault(f"has {len(value)} elements where {tag} is declared")
-        result: list[Any] = []
-        try:
-            for item, packed in zip(value, packs, strict=True):
-                result.append(packed(item, depth + 1))
-        except Fault as fault:
-            raise fault.at(f"[{len(result)}]") from None
-        return result
+            raise MisfitError(
+                f"has {len(value)} elements where {tag} is declared; "
+                "give it as many as declared, or change the type hint"
+            )
+        remaining = iter(packs)
+
+        def pack_next(held: Any, deeper: int) -> Any:
+            return next(remaining)(held, deeper)
+
+        return pack_each(pack_next, value, depth)
 
     def unpack(raw: Any) -> Any:
         values = list(raw)
-        for index, unpack_item in unpacks:
+        for index, unpack_one in unpacks:
             try:
-                values[index] = unpack_item(values[index])
-            except Fault as fault:
-                raise fault.at(f"[{index}]") from None
+                values[index] = unpack_one(values[index])
+            except MisfitError as misfit:
+                raise misfit.at(f"[{index}]") from misfit.__cause__
         return tuple(values)
 
-    direct = all(item.direct for item in items)
     return Plan(
-        tag=tag,
-        accepts=frozenset((tuple,)),
-        kinds="array",
+        tag,
+        (tuple,),
+        ("array",),
         wire=tuple[tuple(item.wire for item in items)],  # type: ignore[misc]
         pack=pack,
         unpack=unpack if unpacks else None,
-        direct=direct,
-        also=also if direct else None,
+        direct=all(item.direct for item in items),
+        also=lambda value: len(value) == size and test(value),
     )
 
 
@@ -171,76 +139,65 @@ def dict_plan(key: Plan, value: Plan) -> Plan:
     pack_key, pack_value = key.packed(), value.packed()
     unpack_key, unpack_value = key.unpack, value.unpack
 
-    def pack(mapping: Any, depth: int) -> Any:
+    def pack(mapping: Any, depth: int) -> dict[Any, Any]:
         if type(mapping) is not dict:
             raise wrong_type(mapping, "dict")
         result = {}
         for each, held in mapping.items():
             try:
                 result[pack_key(each, depth + 1)] = pack_value(held, depth + 1)
-            except Fault as fault:
-                raise fault.at(key_part(each)) from None
+            except MisfitError as misfit:
+                raise misfit.at(key_part(each)) from misfit.__cause__
         return result
 
-    def unpack(raw: Any) -> Any:
+    def unpack(raw: Any) -> dict[Any, Any]:
         result = {}
         for each, held in raw.items():
             try:
                 name = unpack_key(each) if unpack_key else each
                 result[name] = unpack_value(held) if unpack_value else held
-            except Fault as fault:
-                raise fault.at(key_part(each)) from None
+            except MisfitError as misfit:
+                raise misfit.at(key_part(each)) from misfit.__cause__
         return result
 
     direct = key.direct and value.direct
-    also: Check | None = None
-    if direct:
-        keys_pass, values_pass = _all_pass(key), _all_pass(value)
-        assert keys_pass is not None
-        assert values_pass is not None
-
-        def also(mapping: Any) -> bool:
-            return keys_pass(mapping) and values_pass(mapping.values())
-
     return Plan(
-        tag=f"dict[{key.tag}, {value.tag}]",
-        accepts=frozenset((dict,)),
-        kinds="object",
+        f"dict[{key.tag}, {value.tag}]",
+        (dict,),
+        ("object",),
         wire=dict[key.wire, value.wire],  # type: ignore[name-defined]
         pack=pack,
         unpack=unpack if unpack_key or unpack_value else None,
         direct=direct,
-        also=also,
+        also=_entries_test(key, value) if direct else None,
     )
+
+
+def _entries_test(key: Plan, value: Plan) -> Check:
+    keys_test, values_test = elements_test(key), elements_test(value)
+    return lambda mapping: keys_test(mapping) and values_test(mapping.values())
 
 
 def _pairs_plan(key: Plan, value: Plan) -> Plan:
     pair = tuple_plan([key, value])
-    pack_pairs = _pack_items(pair)
-    unpack_pairs = _unpack_items(pair)
+    pack_key, pack_value, unpack = key.packed(), value.packed(), _unpack_into(list, pair)
 
-    def pack(mapping: Any, depth: int) -> Any:
+    def pack(mapping: Any, depth: int) -> list[Any]:
         if type(mapping) is not dict:
             raise wrong_type(mapping, "dict")
-        return pack_pairs(mapping.items(), depth)
-
-    def unpack(raw: Any) -> Any:
-        return dict(unpack_pairs(raw) if unpack_pairs else raw)
+        pairs = []
+        for each, held in mapping.items():
+            try:
+                pairs.append([pack_key(each, depth + 1), pack_value(held, depth + 1)])
+            except MisfitError as misfit:
+                raise misfit.at(key_part(each)) from misfit.__cause__
+        return pairs
 
     return Plan(
-        tag=f"dict[{key.tag}, {value.tag}]",
-        accepts=frozenset((dict,)),
-        kinds="array",
+        f"dict[{key.tag}, {value.tag}]",
+        (dict,),
+        ("array",),
         wire=list[pair.wire],  # type: ignore[name-defined]
         pack=pack,
-        unpack=unpack,
+        unpack=lambda raw: dict(unpack(raw) if unpack else raw),
     )
-
-
-def key_part(key: object) -> str:
-    """A key in a path; only what has a short, safe text is shown."""
-    if type(key) is str:
-        return f"[{key[:40]!r}]"
-    if type(key) is int and key.bit_length() <= 64:
-        return f"[{key}]"
-    return f"[a {type(key).__name__} key]"

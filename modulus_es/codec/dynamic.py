@@ -7,107 +7,115 @@ from typing import Any
 
 import msgspec
 
-from modulus_es.codec.plan import MAX_DEPTH, Fault, Plan, too_deep, type_name
+from modulus_es.codec.plan import (
+    MAX_DEPTH,
+    MisfitError,
+    Plan,
+    key_part,
+    pack_each,
+    too_deep,
+    type_name,
+    unpack_each,
+)
 from modulus_es.codec.scalars import SCALARS
 
 _to_json = msgspec.json.Encoder().encode
 _PLAIN = frozenset((type(None), bool, int, float, str))
 _TAGGED = {cls: plan for cls, plan in SCALARS.items() if cls is not None and cls not in _PLAIN}
-_BY_TAG = {plan.tag: plan.wire for plan in _TAGGED.values()}
+_WIRES = {plan.tag: plan.wire for plan in _TAGGED.values()}
 
 
 def _pack(value: Any, depth: int) -> Any:
     cls = type(value)
     if cls in _PLAIN:
         return SCALARS[cls].pack(value, depth)
-    scalar = _TAGGED.get(cls)
-    if scalar is not None:
-        return {scalar.tag: scalar.pack(value, depth)}
+    if cls in _TAGGED:
+        plan = _TAGGED[cls]
+        return {plan.tag: plan.pack(value, depth)}
+    if cls not in _PACKS:
+        raise MisfitError(
+            f"is of type {type_name(cls)}, and a field without a type hint takes only None, "
+            "numbers, text, bytes, ids, dates and times, and containers of them; "
+            "give the field a type hint, or record the parts of the value"
+        )
     if depth >= MAX_DEPTH:
         raise too_deep()
-    if cls is list:
-        return _pack_items(value, depth)
-    if cls is tuple:
-        return {"tuple": _pack_items(value, depth)}
-    if cls is set or cls is frozenset:
-        return {cls.__name__: sorted(_pack_items(value, depth), key=_to_json)}
-    if cls is dict:
-        return {"dict": _pack_dict(value, depth)}
-    raise Fault(
-        f"is of type {type_name(cls)}, and a field without a type hint takes only numbers, text, "
-        "dates, ids and containers of them; "
-        "give the field a type hint that names a frozen dataclass or an enum, or record its parts"
-    )
+    return _PACKS[cls](value, depth)
 
 
-def _pack_items(values: Any, depth: int) -> list[Any]:
-    result: list[Any] = []
-    try:
-        for value in values:
-            result.append(_pack(value, depth + 1))
-    except Fault as fault:
-        raise fault.at(f"[{len(result)}]") from None
-    return result
+def _pack_list(values: Any, depth: int) -> list[Any]:
+    return pack_each(_pack, values, depth)
+
+
+def _pack_set(values: Any, depth: int) -> list[Any]:
+    return sorted(_pack_list(values, depth), key=_to_json)
 
 
 def _pack_dict(mapping: dict[Any, Any], depth: int) -> Any:
-    if all(type(key) is str for key in mapping):
-        result = {}
-        for key, held in mapping.items():
-            try:
-                result[SCALARS[str].pack(key, depth)] = _pack(held, depth + 1)
-            except Fault as fault:
-                raise fault.at(f"[{key[:40]!r}]") from None
-        return result
-    return [_pack_items(pair, depth) for pair in mapping.items()]
+    pairs = []
+    for key, held in mapping.items():
+        try:
+            pairs.append([_pack(key, depth + 1), _pack(held, depth + 1)])
+        except MisfitError as misfit:
+            raise misfit.at(key_part(key)) from None
+    return dict(pairs) if all(type(key) is str for key in mapping) else pairs
+
+
+_PACKS: dict[type, Callable[[Any, int], Any]] = {
+    list: _pack_list,
+    tuple: lambda value, depth: {"tuple": _pack_list(value, depth)},
+    set: lambda value, depth: {"set": _pack_set(value, depth)},
+    frozenset: lambda value, depth: {"frozenset": _pack_set(value, depth)},
+    dict: lambda value, depth: {"dict": _pack_dict(value, depth)},
+}
 
 
 def _unpack(raw: Any) -> Any:
     cls = type(raw)
     if cls is list:
-        return [_unpack(value) for value in raw]
+        return unpack_each(_unpack, raw)
     if cls is not dict:
         return raw
     if len(raw) != 1:
-        raise Fault("expected an object with exactly one key, the name of the value's type")
+        raise MisfitError("expected an object with one key, the name of the value's type")
     ((tag, held),) = raw.items()
-    wire = _BY_TAG.get(tag)
+    if tag not in _UNPACKS:
+        raise MisfitError(f"{tag[:40]!r} is not the name of a type that is recorded")
     try:
-        if wire is not None:
-            return msgspec.convert(held, wire)
-        return _CONTAINERS[tag](held)
-    except (KeyError, TypeError, ValueError):
-        raise Fault(f"cannot be read as the type that it names, {tag[:40]!r}") from None
+        return _UNPACKS[tag](held)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        raise MisfitError(f"cannot be read as the {tag} that it says it is") from None
 
 
 def _unpack_dict(held: Any) -> dict[Any, Any]:
     if type(held) is dict:
         return {key: _unpack(value) for key, value in held.items()}
-    return {_unpack(key): _unpack(value) for key, value in held}
+    return dict(_unpack(pair) for pair in _array(held))
 
 
-def _unpack_into(cls: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
-    def unpack(held: Any) -> Any:
-        if type(held) is not list:
-            raise TypeError("an array is expected")
-        return cls([_unpack(value) for value in held])
-
-    return unpack
+def _array(held: Any) -> list[Any]:
+    if type(held) is not list:
+        raise TypeError("an array is expected")
+    return held
 
 
-_CONTAINERS: dict[str, Callable[[Any], Any]] = {
-    "tuple": _unpack_into(tuple),
-    "set": _unpack_into(set),
-    "frozenset": _unpack_into(frozenset),
+def _converting(wire: Any) -> Callable[[Any], Any]:
+    return lambda held: msgspec.convert(held, wire)
+
+
+_UNPACKS: dict[str, Callable[[Any], Any]] = {
+    "tuple": lambda held: tuple(unpack_each(_unpack, _array(held))),
+    "set": lambda held: set(unpack_each(_unpack, _array(held))),
+    "frozenset": lambda held: frozenset(unpack_each(_unpack, _array(held))),
     "dict": _unpack_dict,
+    **{tag: _converting(wire) for tag, wire in _WIRES.items()},
 }
 
 DYNAMIC = Plan(
-    tag="Any",
-    accepts=frozenset(),
-    kinds="null bool int float str array object",
+    "Any",
+    (),
+    ("null", "bool", "int", "float", "str", "array", "object"),
     wire=Any,
     pack=_pack,
     unpack=_unpack,
-    dynamic=True,
 )

@@ -7,7 +7,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from modulus_es.codec.plan import is_redefinition, type_name
@@ -17,7 +17,7 @@ MISSING: Any = dataclasses.MISSING
 
 
 def missing() -> Any:
-    """Return `MISSING`, which a dataclass would not take for a default.
+    """Make `MISSING` the default of a dataclass field, which as a plain default means none.
 
     >>> missing() is MISSING
     True
@@ -40,8 +40,25 @@ class FieldSpec:
 
     name: str
     hint: Any
-    default: Any = field(default_factory=missing)
-    default_factory: Any = field(default_factory=missing)
+    default: Any = dataclasses.field(default_factory=missing)
+    default_factory: Any = dataclasses.field(default_factory=missing)
+
+    @property
+    def optional(self) -> bool:
+        """Whether the field may be missing in what is read.
+
+        >>> FieldSpec("total", int).optional
+        False
+        """
+        return self.default is not MISSING or self.default_factory is not MISSING
+
+    def fill(self) -> Any:
+        """Make the value of a field that is missing in what is read.
+
+        >>> FieldSpec("tags", list[str], default_factory=list).fill()
+        []
+        """
+        return self.default if self.default_factory is MISSING else self.default_factory()
 
 
 def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
@@ -51,7 +68,7 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     declares it. Raises `UnsupportedFieldError`, naming the field, where a name
     in it is not defined there.
 
-    >>> from dataclasses import dataclass, field
+    >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
     ... class Paid:
     ...     amount: "int"
@@ -59,24 +76,32 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     >>> [(spec.name, spec.hint) for spec in field_specs(Paid, exclude=["note"])]
     [('amount', <class 'int'>)]
     """
-    owners = hint_owners(cls)
-    specs = []
-    for field in dataclasses.fields(cls):
-        if field.name in exclude:
-            continue
-        owner, raw = owners.get(field.name, (cls, field.type))
-        hint = resolve(raw, owner, f"{type_name(cls)}.{field.name}")
-        specs.append(FieldSpec(field.name, hint, field.default, field.default_factory))
-    return specs
+    return [
+        dataclasses.replace(spec, hint=resolve(spec.hint, owner, f"{type_name(cls)}.{spec.name}"))
+        for spec, owner in declared_fields(cls)
+        if spec.name not in exclude
+    ]
 
 
-def hint_owners(cls: type) -> dict[str, tuple[type, Any]]:
-    """Map each annotated name to the class that declares it last, and to its raw hint."""
+def declared_fields(cls: Any) -> list[tuple[FieldSpec, type]]:
+    """List the fields of a dataclass or named tuple with their raw hints and their owners."""
     owners: dict[str, tuple[type, Any]] = {}
     for base in reversed(cls.__mro__):
         for name, raw in inspect.get_annotations(base).items():
             owners[name] = (base, raw)
-    return owners
+    if dataclasses.is_dataclass(cls):
+        specs = [
+            FieldSpec(field.name, field.type, field.default, field.default_factory)
+            for field in dataclasses.fields(cls)
+        ]
+    else:
+        defaults = cls._field_defaults
+        specs = [FieldSpec(name, Any, defaults.get(name, MISSING)) for name in cls._fields]
+    found = []
+    for spec in specs:
+        owner, raw = owners.get(spec.name, (cls, spec.hint))
+        found.append((dataclasses.replace(spec, hint=raw), owner))
+    return found
 
 
 def resolve(raw: Any, owner: type, where: str) -> Any:
@@ -114,7 +139,7 @@ class Watch:
     seen: Any
 
     def stale(self) -> bool:
-        """Whether the name now means something else: its cell was run again."""
+        """Whether the name now means something else, because its cell was run again."""
         return self.namespace.get(self.name) is not self.seen
 
 

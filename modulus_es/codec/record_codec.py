@@ -8,16 +8,12 @@ from typing import Any
 
 import msgspec
 
+from modulus_es.codec.blame import blame
 from modulus_es.codec.compiler import Compiler
+from modulus_es.codec.fast import fields_getter, fields_test
 from modulus_es.codec.hints import FieldSpec, Watch
-from modulus_es.codec.plan import Fault
-from modulus_es.codec.records import (
-    PlannedField,
-    fields_check,
-    read_struct,
-    unpack_fields,
-    written_struct,
-)
+from modulus_es.codec.plan import MisfitError, misread
+from modulus_es.codec.records import PlannedField, read_struct, unpack_fields, written_struct
 from modulus_es.errors import DeserializationError, SerializationError, UnsupportedFieldError
 
 _to_json = msgspec.json.Encoder().encode
@@ -29,7 +25,7 @@ class RecordCodec:
 
     ``owner`` names the class in messages, such as ``Order.Placed``; ``fields``
     are what is recorded. Raises `UnsupportedFieldError`, naming the field, for
-    a type that cannot be recorded. A codec may be used by many threads.
+    a type that cannot be recorded. Many threads may use one codec.
 
     >>> from decimal import Decimal
     >>> codec = RecordCodec("Paid", [FieldSpec("amount", Decimal)])
@@ -56,30 +52,37 @@ class RecordCodec:
         modulus_es.errors.SerializationError: Seen.times is of type bool where int is \
 declared; convert the value, or change the type hint
         """
+        compiled = self._compiled
         try:
-            compiled = self._compiled
-            if compiled.check is not None and compiled.check(values):
-                return _to_json(compiled.written(*compiled.take(values)))
+            taken = compiled.take(values)
+            if compiled.test(taken):
+                return _to_json(compiled.written(*taken))
         except Exception:
-            # Whatever it was, the complete way finds it again and names the field.
+            # Whatever it was, the complete way meets it again and names the field.
             return self._encode_completely(values)
         return self._encode_completely(values)
 
     def _encode_completely(self, values: Mapping[str, Any]) -> bytes:
+        packed: Any = None
         try:
-            return _to_json(self._fresh().pack(values))
-        except Fault as fault:
-            path = self.owner + fault.path
-            raise SerializationError(f"{path} {fault.message}", path) from fault.__cause__
+            packed = self._fresh().pack(values)
+            return _to_json(packed)
         except RecursionError:
             raise SerializationError(
-                f"{self.owner} is nested too deeply or contains itself; record a flatter value",
-                self.owner,
+                f"{self.owner} is nested too deeply; record flatter values", self.owner
             ) from None
+        except MisfitError as misfit:
+            raise self._refusal(misfit) from misfit.__cause__
         except Exception as error:
-            raise SerializationError(
-                f"{self.owner} cannot be recorded: {error}; correct the value", self.owner
-            ) from error
+            if packed is None:
+                misfit = MisfitError(f"cannot be read from what was given ({error})")
+            else:
+                misfit = blame(packed)
+            raise self._refusal(misfit) from error
+
+    def _refusal(self, misfit: MisfitError) -> SerializationError:
+        path = self.owner + misfit.path
+        return SerializationError(f"{path} {misfit.message}", path)
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Decode what `encode` made, today or before optional fields were added.
@@ -94,19 +97,20 @@ declared; convert the value, or change the type hint
         """
         compiled = self._fresh()
         try:
-            values = _as_dict(compiled.decoder.decode(data))
+            values = _as_dict(compiled.decode(data))
             if compiled.unpack is not None:
                 compiled.unpack(values)
-        except Fault as fault:
-            path = self.owner + fault.path
-            raise DeserializationError(f"{path}: {fault.message}", path) from fault.__cause__
         except RecursionError:
             raise DeserializationError(f"{self.owner}: nested too deeply", self.owner) from None
+        except MisfitError as misfit:
+            raise self._unreadable(misfit) from misfit.__cause__
         except Exception as error:
-            message, path = _split(str(error))
-            path = self.owner + path
-            raise DeserializationError(f"{path}: {message}", path) from error
+            raise self._unreadable(misread(error)) from error
         return values
+
+    def _unreadable(self, misfit: MisfitError) -> DeserializationError:
+        path = self.owner + misfit.path
+        return DeserializationError(f"{path}: {misfit.message}", path)
 
     def json_schema(self) -> dict[str, Any]:
         """Describe the encoded body as a JSON Schema.
@@ -114,9 +118,8 @@ declared; convert the value, or change the type hint
         >>> RecordCodec("Paid", [FieldSpec("note", str)]).json_schema()["properties"]
         {'note': {'type': 'string'}}
         """
-        (schema,), components = msgspec.json.schema_components([self._fresh().read])
-        name = schema["$ref"].rpartition("/")[2]
-        body: dict[str, Any] = components.pop(name)
+        (reference,), components = msgspec.json.schema_components([self._fresh().read])
+        body: dict[str, Any] = components.pop(reference["$ref"].rpartition("/")[2])
         return {**body, "$defs": components} if components else body
 
     def _fresh(self) -> _Compiled:
@@ -132,30 +135,29 @@ declared; convert the value, or change the type hint
 class _Compiled:
     """What is made of a codec's fields once, and again after a redefinition."""
 
-    __slots__ = ("check", "decoder", "pack", "read", "take", "unpack", "watches", "written")
+    __slots__ = ("decode", "pack", "read", "take", "test", "unpack", "watches", "written")
 
     def __init__(self, owner: str, fields: Sequence[FieldSpec]) -> None:
         planned = []
         watches: dict[tuple[int, str], Watch] = {}
         for field in fields:
             compiler = Compiler(f"{owner}.{field.name}")
-            plan = compiler.plan(field.hint, {})
-            planned.append(PlannedField(field.name, plan, field.default, field.default_factory))
-            watches.update(((id(w.namespace), w.name), w) for w in compiler.watches)
+            planned.append(PlannedField(field, compiler.plan(field.hint, {})))
+            watches.update(((id(each.namespace), each.name), each) for each in compiler.watches)
         self.watches = tuple(watches.values())
-        self.take = _taker([field.name for field in fields])
         try:
             self.written = written_struct(owner, planned)
             self.read = read_struct(owner, planned)
-            self.decoder = msgspec.json.Decoder(self.read)
+            self.decode = msgspec.json.Decoder(self.read).decode
         except (TypeError, ValueError) as error:
             raise UnsupportedFieldError(
-                f"{owner} cannot be recorded: {error}; rename or retype the field"
+                f"{owner} cannot be recorded: {error}; rename the field, or change its type hint"
             ) from error
+        self.take = fields_getter([field.name for field in fields], itemgetter)
+        direct = all(each.plan.direct for each in planned)
+        self.test = fields_test([each.plan for each in planned]) if direct else _never
         self.unpack = unpack_fields(planned)
-        direct = planned and all(field.plan.direct for field in planned)
-        self.check = fields_check(planned, itemgetter) if direct else None
-        packs = [(field.name, field.plan.packed()) for field in planned]
+        packs = [(each.name, each.plan.packed()) for each in planned]
         written = self.written
 
         def pack(values: Mapping[str, Any]) -> Any:
@@ -163,25 +165,14 @@ class _Compiled:
             for name, packed in packs:
                 try:
                     if name not in values:
-                        raise Fault("is missing; give every field a value")
+                        raise MisfitError("is missing; give every field a value")
                     result.append(packed(values[name], 0))
-                except Fault as fault:
-                    raise fault.at(f".{name}") from None
+                except MisfitError as misfit:
+                    raise misfit.at(f".{name}") from misfit.__cause__
             return written(*result)
 
         self.pack = pack
 
 
-def _split(error: str) -> tuple[str, str]:
-    """Take the path out of a message of msgspec, with a field that is missing."""
-    message, _, path = error.partition(" - at `$")
-    path = path.rstrip("`")
-    if message.startswith("Object missing required field"):
-        path += f".{message.split('`')[1]}"
-    return message, path
-
-
-def _taker(names: list[str]) -> Any:
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda values: tuple(values[name] for name in names)
+def _never(taken: object) -> bool:
+    return False

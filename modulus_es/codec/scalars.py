@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag
 from typing import Any
 from uuid import UUID
 
-from modulus_es.codec.plan import Check, Fault, Plan, is_redefinition, type_name, wrong_type
+from modulus_es.codec.plan import Check, MisfitError, Plan, is_redefinition, type_name, wrong_type
 
-_UTC = timezone.utc
+_KEY_KINDS = frozenset(("str", "int", "float"))
+_SMALL = 2**63
 
 
-def scalar(
+def _scalar(
     cls: type,
     kind: str,
     *,
@@ -30,18 +31,18 @@ def scalar(
             raise wrong_type(value, name)
         problem = fault(value) if fault is not None else None
         if problem is not None:
-            raise Fault(problem)
+            raise MisfitError(problem)
         return value
 
     return Plan(
-        tag=name,
-        accepts=frozenset((cls,)),
-        kinds=kind,
+        name,
+        (cls,),
+        (kind,),
         wire=cls,
         pack=pack,
         direct=True,
         also=also,
-        is_key=kind != "bool",
+        is_key=kind in _KEY_KINDS,
     )
 
 
@@ -49,7 +50,7 @@ def _str_fault(value: str) -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "contains a lone surrogate, which is not text in UTF-8; record it as bytes"
+        return "contains a lone surrogate, which is no text in UTF-8; record it as bytes"
     return None
 
 
@@ -66,67 +67,67 @@ def _number_fault(value: float | Decimal) -> str | None:
     return None if finite else "is not a finite number; record None or a status instead"
 
 
-def _fold_and_zone_fault(value: datetime | time) -> str | None:
+def _time_fault(value: datetime | time) -> str | None:
     if value.fold:
-        return "has fold=1, which would be lost; record the instant: value.astimezone(timezone.utc)"
+        return "has fold=1, which would be lost; record the instant in UTC"
     zone = value.tzinfo
-    if zone is None or zone is _UTC:
+    if zone is None or zone is UTC:
         return None
     if type(zone) is not timezone:
         return (
-            f"has the time zone class {type_name(type(zone))}, and only an offset can be recorded; "
+            f"has a tzinfo of type {type_name(type(zone))}, and only an offset can be recorded; "
             "record value.astimezone(timezone.utc), and the zone's name in a field of its own"
         )
     offset = zone.utcoffset(None)
     if offset.microseconds or offset.seconds % 60:
-        return "has an offset that is no whole number of minutes; record it in UTC"
+        return "has an offset that is no whole number of minutes; record the instant in UTC"
     if repr(zone) != repr(timezone(offset)):
-        return "has a named offset, and the name would be lost; use timezone(offset) or UTC"
+        return "has an offset with a name, which would be lost; use timezone(offset) or UTC"
     return None
 
 
-def _plain_time(value: datetime | time) -> bool:
+def _time_test(value: datetime | time) -> bool:
     zone = value.tzinfo
-    if (zone is None or zone is _UTC) and not value.fold:
+    if (zone is None or zone is UTC) and not value.fold:
         return True
-    return _fold_and_zone_fault(value) is None
+    return _time_fault(value) is None
 
 
 SCALARS: dict[Any, Plan] = {
-    None: scalar(type(None), "null"),
-    type(None): scalar(type(None), "null"),
-    bool: scalar(bool, "bool"),
-    int: scalar(int, "int", fault=_int_fault),
-    float: scalar(float, "float", also=math.isfinite, fault=_number_fault),
-    str: scalar(str, "str", fault=_str_fault),
-    bytes: scalar(bytes, "str"),
-    UUID: scalar(UUID, "str"),
-    Decimal: scalar(Decimal, "str", also=Decimal.is_finite, fault=_number_fault),
-    datetime: scalar(datetime, "str", also=_plain_time, fault=_fold_and_zone_fault),
-    date: scalar(date, "str"),
-    time: scalar(time, "str", also=_plain_time, fault=_fold_and_zone_fault),
-    timedelta: scalar(timedelta, "str"),
+    None: _scalar(type(None), "null"),
+    type(None): _scalar(type(None), "null"),
+    bool: _scalar(bool, "bool"),
+    int: _scalar(int, "int", fault=_int_fault),
+    float: _scalar(float, "float", also=math.isfinite, fault=_number_fault),
+    str: _scalar(str, "str", fault=_str_fault),
+    bytes: _scalar(bytes, "str"),
+    UUID: _scalar(UUID, "str"),
+    Decimal: _scalar(Decimal, "str", also=Decimal.is_finite, fault=_number_fault),
+    datetime: _scalar(datetime, "str", also=_time_test, fault=_time_fault),
+    date: _scalar(date, "str"),
+    time: _scalar(time, "str", also=_time_test, fault=_time_fault),
+    timedelta: _scalar(timedelta, "str"),
 }
 
 
 def enum_plan(cls: type[Enum]) -> Plan:
-    """Record a member by its value where all are str or all int, a flag by its
-    number, and any other member by its name."""
-    values = {type(member.value) for member in cls}
+    """Plan an enum: its values where all are str or all int, else its names.
+
+    A flag is recorded as its number, which says any combination.
+    """
+    values = [member._value_ for member in cls]
+    types = {type(value) for value in values}
     if issubclass(cls, Flag):
-        return _enum_plan(cls, "int", int, lambda member: member.value, cls)
-    if values in ({str}, {int}):
-        kind = "str" if values == {str} else "int"
-        return _enum_plan(cls, kind, cls, lambda member: member.value, None)
-    return _enum_plan(cls, "str", str, lambda member: member.name, cls.__getitem__)
+        return _enum_plan(cls, "int", int, "_value_", cls)
+    if types == {str}:
+        return _enum_plan(cls, "str", cls, "_value_", None)
+    if types == {int} and all(-_SMALL <= value < _SMALL for value in values):
+        return _enum_plan(cls, "int", cls, "_value_", None)
+    return _enum_plan(cls, "str", str, "_name_", cls.__getitem__)
 
 
 def _enum_plan(
-    cls: type[Enum],
-    kind: str,
-    wire: Any,
-    write: Callable[[Any], Any],
-    read: Callable[[Any], Any] | None,
+    cls: type[Enum], kind: str, wire: Any, written: str, read: Callable[[Any], Any] | None
 ) -> Plan:
     name = type_name(cls)
     find = read or cls
@@ -135,19 +136,20 @@ def _enum_plan(
         try:
             return find(raw)
         except (KeyError, ValueError):
-            raise Fault(f"{raw!r} is no member of {name}") from None
+            raise MisfitError(f"{raw!r} is no member of {name}") from None
 
     def pack(value: Any, depth: int) -> Any:
-        if type(value) is not cls:
-            if not is_redefinition(type(value), cls):
-                raise wrong_type(value, name)
-            unpack(write(value))
-        return write(value)
+        if type(value) is not cls and not is_redefinition(type(value), cls):
+            raise wrong_type(value, name)
+        raw = getattr(value, written)
+        if unpack(raw) is not value and type(value) is cls:
+            raise MisfitError(f"would not read back as the same member of {name}; record its value")
+        return raw
 
     return Plan(
-        tag=name,
-        accepts=frozenset((cls,)),
-        kinds=kind,
+        name,
+        (cls,),
+        (kind,),
         wire=wire,
         pack=pack,
         unpack=unpack if read else None,
