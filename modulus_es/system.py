@@ -339,7 +339,7 @@ class System:
         """What became of every message at every handler; ``lost`` never occurs."""
         from modulus_es.views import of_system
 
-        return of_system.ledger(self, ledger(self.modules))
+        return of_system.ledger(ledger(self.modules))
 
     def graph(self) -> Any:
         """The handler graph, with the traffic that there was."""
