@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC
 from types import CodeType
 from typing import TYPE_CHECKING, Any, get_args
@@ -100,8 +101,8 @@ class _Builder:
         self._commands = Counter(
             (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
         )
-        self._deliveries = Counter(
-            (r.module, r.handler, r.outcome) for r in system.trace.of_kind("delivery")
+        self._handled = Counter(
+            (r.module, name) for r in system.trace.of_kind("event") for name in r.handler.split()
         )
 
     def build(self) -> HandlerGraph:
@@ -111,6 +112,7 @@ class _Builder:
         for module in system.modules:
             self._recorded(module)
             self._sent(module)
+            self._received(module)
         edges = [Edge(*ends, count=count) for ends, count in self._edges.items()]
         return HandlerGraph(self._nodes.values(), edges)
 
@@ -124,15 +126,13 @@ class _Builder:
                 for contract in _contracts(handler):
                     self._edge(id_, self._contract(contract, module.name), "event")
             elif kind == "subscriber":
-                done = self._deliveries[module.name, handler.name, "done"]
-                retries = self._deliveries[module.name, handler.name, "retry"]
-                dead = self._deliveries[module.name, handler.name, "dead"]
-                self._node(id_, "handler", handler.name, module.name, done, retries, dead)
-                contract_id = self._contract(stable_name(handler.message), "")
-                self._edge(contract_id, id_, "event", done)
+                self._node(id_, "handler", handler.name, module.name)
+                self._edge(self._contract(stable_name(handler.message), ""), id_, "event")
             elif kind == "on":
-                self._node(id_, "handler", handler.name, module.name, note=handler.phase)
-                self._edge(self._event(module, handler.message), id_, "event")
+                count = self._handled[module.name, handler.name]
+                note = "before the commit" if handler.phase == "before_commit" else ""
+                self._node(id_, "handler", handler.name, module.name, count, note=note)
+                self._edge(self._event(module, handler.message), id_, "event", count)
             else:
                 word = "command" if kind == "command" else "query"
                 count = self._commands[module.name, handler.type_name]
@@ -151,11 +151,15 @@ class _Builder:
         for (topic, name), count in counts.items():
             cls: Any = module.registry.get(topic)
             event = self._event(module, cls) if cls else self._unknown(module, topic)
-            node = self._nodes[event]
-            self._nodes[event] = _changed(node, count=node.count + count)
+            self._count(event, count)
+            for projector in module.dispatcher.projectors_of(cls) if cls else ():
+                id_ = f"{module.name}/projector/{projector.name}"
+                self._count(id_, count)
+                self._edges[event, id_, "event"] += count
             owner = getattr(cls, "__aggregate__", None)
             if owner is not None:
                 aggregate = self._aggregate(module, owner)
+                self._count(aggregate, count)
                 self._edges[aggregate, event, "event"] += count
                 handler = f"{module.name}/handler/{name}"
                 if handler in self._nodes:
@@ -167,11 +171,29 @@ class _Builder:
             if envelope.kind != "event":
                 continue
             contract = self._contract(envelope.type, module.name)
-            node = self._nodes[contract]
-            self._nodes[contract] = _changed(node, count=node.count + 1)
+            self._count(contract, 1)
             sender = f"{module.name}/handler/{row.handler}"
             if row.handler and sender in self._nodes:
                 self._edges[sender, contract, "event"] += 1
+
+    def _received(self, module: Module) -> None:
+        for row in module.store.inbox_rows():
+            id_ = f"{module.name}/handler/{row.handler}"
+            if id_ not in self._nodes:
+                continue
+            done, dead = row.processed_at is not None, row.dead_at is not None
+            self._count(id_, done, retries=max(0, row.attempts - done - dead), dead=dead)
+            if row.envelope.kind == "event":
+                self._edges[f"contract/{row.envelope.type}", id_, "event"] += done
+
+    def _count(self, id_: str, count: int, *, retries: int = 0, dead: int = 0) -> None:
+        node = self._nodes[id_]
+        self._nodes[id_] = replace(
+            node,
+            count=node.count + count,
+            retries=node.retries + retries,
+            dead=node.dead + dead,
+        )
 
     def _event(self, module: Module, cls: Any) -> str:
         id_ = f"{module.name}/event/{stable_name(cls)}"
@@ -202,7 +224,7 @@ class _Builder:
         if known is None:
             self._node(id_, "integration_event", contract, module)
         elif module and not known.module:
-            self._nodes[id_] = _changed(known, module=module)
+            self._nodes[id_] = replace(known, module=module)
         return id_
 
     def _node(
@@ -221,13 +243,6 @@ class _Builder:
 
     def _edge(self, source: str, target: str, kind: str, count: int = 0) -> None:
         self._edges[source, target, kind] += count
-
-
-def _changed(node: Node, **changes: Any) -> Node:
-    """The node with some of its fields changed."""
-    from dataclasses import replace
-
-    return replace(node, **changes)
 
 
 def _begun_by(cls: Any) -> tuple[Any, ...]:
@@ -256,7 +271,7 @@ def _mentioned(handler: Handler, base: type) -> list[Any]:
         else target
     )
     code: CodeType | None = getattr(function, "__code__", None)
-    if code is None:
+    if function is None or code is None:
         return []
     names = dict(getattr(function, "__globals__", {}))
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
