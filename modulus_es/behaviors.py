@@ -7,8 +7,7 @@ which has retries and dead letters instead.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable, isclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -18,7 +17,8 @@ from modulus_es.naming import stable_name
 from modulus_es.result import Error, Failure, Result
 
 if TYPE_CHECKING:
-    from modulus_es.plans import Plan
+    from logging import Logger
+
     from modulus_es.services import Services
     from modulus_es.unit_of_work import UnitOfWork
 
@@ -58,11 +58,14 @@ class Validator(Generic[C]):
         raise NotImplementedError
 
 
+def _logger(behavior: object) -> Logger:
+    from logging import getLogger
+
+    return getLogger(f"modulus_es.{type(behavior).__name__}")
+
+
 class UnhandledExceptionBehavior:
     """Turns an exception into a `Failure` with a general text, and logs the real one."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
 
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
         """Proceed; what raises becomes a failure. Cancellation passes through."""
@@ -70,42 +73,39 @@ class UnhandledExceptionBehavior:
             return await proceed()
         except Exception:
             name = stable_name(type(request))
-            self._logger.exception("the %s %s raised", kind_of(type(request)), name)
+            _logger(self).exception("the %s %s raised", kind_of(type(request)), name)
             return Failure(Error.failure(f"{name} failed for an unexpected reason"))
 
 
 class LoggingBehavior:
     """Logs every command and query, and how it ended."""
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
         """Proceed, and log before and after."""
         name = stable_name(type(request))
-        self._logger.info("%s %s", kind_of(type(request)), name)
+        _logger(self).info("%s %s", kind_of(type(request)), name)
         try:
             result = await proceed()
         except Exception as error:
-            self._logger.error("%s raised %s: %s", name, type(error).__name__, error)
+            _logger(self).error("%s raised %s: %s", name, type(error).__name__, error)
             raise
         if result:
-            self._logger.info("%s succeeded", name)
+            _logger(self).info("%s succeeded", name)
         else:
-            self._logger.warning("%s failed: %s", name, "; ".join(map(str, result.errors)))
+            _logger(self).warning("%s failed: %s", name, "; ".join(map(str, result.errors)))
         return result
 
 
 class ValidationBehavior:
     """Asks every `Validator` of the request; all that is wrong comes in one failure."""
 
-    def __init__(self, validators: Validators) -> None:
-        self._validators = validators
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow = uow
 
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
         """Proceed if no validator has anything to say."""
         errors: list[Error] = []
-        for validator in await self._validators.of(type(request)):
+        for validator in await self._validators(type(request)):
             found = validator.validate(request)
             if isawaitable(found):
                 found = await found
@@ -114,22 +114,10 @@ class ValidationBehavior:
             errors.extend(found or ())
         return Failure(errors) if errors else await proceed()
 
-
-class Validators:
-    """The validators that are registered for a class of requests."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._plans: dict[type, Plan] = {}
-
-    async def of(self, request: type) -> list[Validator[Any]]:
-        """Those registered under ``Validator[request]`` or deriving from it."""
-        plan = self._plans.get(request)
-        if plan is None:
-            plan = self._plans[request] = self._services.many(Validator[request])  # type: ignore[valid-type]
-        scope = self._services.open_scope()
-        arguments = await plan.abind(None, scope) if plan.is_async else plan.bind(None, scope)
-        return list(arguments)
+    async def _validators(self, request: type) -> Sequence[Validator[Any]]:
+        plan = self._uow.system.services.many(Validator[request])  # type: ignore[valid-type]
+        scope = self._uow.scope if plan.needs_scope else None
+        return await plan.abind(self._uow, scope) if plan.is_async else plan.bind(self._uow, scope)
 
 
 class Surrounding:

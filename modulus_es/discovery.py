@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +84,8 @@ def discover(module: Module, *places: Any) -> list[str]:
 
 
 def _below(place: Any) -> Iterator[ModuleType]:
+    import pkgutil
+
     root = importlib.import_module(place) if isinstance(place, str) else place
     if not isinstance(root, ModuleType):
         raise DefinitionError(f"discover() takes packages, modules or their names, not {place!r}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from functools import cache
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 _VERSION_8 = (8 << 76) | (0b10 << 62)
@@ -19,7 +20,15 @@ def derived_id(*parts: object) -> UUID:
     True
     """
     text = "\x1f".join(map(str, parts)).encode()
-    return _uuid(blake2b(text, digest_size=16).digest())
+    return _uuid(_blake2b()(text, digest_size=16).digest())
+
+
+@cache
+def _blake2b() -> Any:
+    # hashlib loads OpenSSL, which takes longer than all else that is imported here.
+    from hashlib import blake2b
+
+    return blake2b
 
 
 def _uuid(digest: bytes) -> UUID:
@@ -46,7 +55,8 @@ class Ids:
 
     def enter_session(self, *numbers: int) -> None:
         """Draw from now on for these sessions of the stores in use."""
-        self._base = blake2b(b":".join(b"%d" % n for n in numbers), digest_size=16, key=self._key)
+        sessions = b":".join(b"%d" % number for number in numbers)
+        self._base = _blake2b()(sessions, digest_size=16, key=self._key)
         self._counter = count(1)
 
     def new(self) -> UUID:

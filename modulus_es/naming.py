@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from itertools import count
 from typing import Any
 
@@ -59,6 +58,8 @@ def near_misses(name: str, names: Iterator[str] | list[str]) -> str:
     >>> near_misses("PlaceOrdr", ["PlaceOrder", "ShipOrder"])
     '; did you mean PlaceOrder?'
     """
+    from difflib import get_close_matches
+
     close = get_close_matches(name, list(names), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from random import Random
+from random import Random, SystemRandom
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from modulus_es import ambient
-from modulus_es.behaviors import Surrounding, Validators
+from modulus_es.behaviors import Surrounding
 from modulus_es.bus import MessageBus
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
 from modulus_es.domain import DomainEvent
@@ -88,7 +87,7 @@ class System:
         if clock is not None and start is not None:
             raise ValueError("give start= or clock=: a clock knows its own time")
         self._drawn = seed is None
-        self.seed = secrets.randbits(32) if seed is None else seed
+        self.seed = SystemRandom().getrandbits(32) if seed is None else seed
         self._ids = Ids(self.seed)
         self.random = Random(f"modulus_es:{self.seed}")
         self._databases: dict[str, Database] = {}
@@ -111,7 +110,6 @@ class System:
                 System: "system",
             }
         )
-        self.services.singleton(Validators, Validators(self.services))
         self.transport: Transport = self._open_transport(transport)
         self.network.on_change = self.scheduler.wake
         self.contracts = Registry("the system")
@@ -137,8 +135,10 @@ class System:
         """
         module = self._modules.get(name)
         if module is None:
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise DefinitionError(f"{name!r} is no name for a module: use letters, digits, _ - .")
+            if not NAME.fullmatch(name):
+                raise DefinitionError(
+                    f"{name!r} is no name for a module: use letters, digits, '_', '-' and '.'"
+                )
             url = store or self._store_url
             module = self._modules[name] = Module(self, name, self._database(url).store(name))
             relay = self.new_relay(module)
@@ -229,7 +229,7 @@ class System:
         *,
         module: str | Module | None = None,
         handler: str | None = None,
-        type: str | None = None,  # noqa: A002
+        type: str | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> int:
         """Make dead letters pending again: only the handlers that had not succeeded.
@@ -258,7 +258,7 @@ class System:
 
     # Living in real time
 
-    async def __aenter__(self) -> System:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -469,7 +469,7 @@ _STORES: dict[str, Callable[[str], Database]] = {"memory": _open_memory}
 
 
 def _open(url: str) -> Database:
-    scheme, separator, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+    scheme, separator, _ = url.partition("://")
     opener = _STORES.get(scheme) if separator else None
     if opener is None:
         known = ", ".join(f"{name}://" for name in _STORES)

@@ -9,6 +9,7 @@ import pytest
 
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
+from modulus_es.ledger import LedgerRow
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views.frames import (
@@ -20,7 +21,7 @@ from modulus_es.views.frames import (
     outbox_frame,
     trace_frame,
 )
-from modulus_es.views.rows import EventRow, LedgerRow
+from modulus_es.views.rows import EventRow
 
 TIME = "datetime64[us, UTC]"
 

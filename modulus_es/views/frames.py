@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modulus_es.ledger import LedgerRow
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
-from modulus_es.views.rows import EventRow, LedgerRow
+from modulus_es.views.rows import EventRow
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,28 +31,3 @@ class EventRow(NamedTuple):
     correlation_id: str | None = None
     causation_id: str | None = None
     handler: str = ""
-
-
-class LedgerRow(NamedTuple):
-    """What became of one message at one of its handlers.
-
-    ``effects`` counts what the handler's module recorded because of it.
-    ``outcome`` is done, pending, dead, unheard or lost; an unheard message has
-    one row, without module and handler.
-
-    >>> from modulus_es.clock import START
-    >>> LedgerRow("m1", "OrderCreated", "orders", "", "", START, outcome="unheard").effects
-    0
-    """
-
-    message_id: str
-    type: str
-    source: str
-    module: str
-    handler: str
-    recorded_at: datetime
-    attempts: int = 0
-    effects: int = 0
-    duplicates: int = 0
-    out_of_order: int = 0
-    outcome: str = "pending"
