@@ -14,6 +14,7 @@ from modulus_es.behaviors import (
     ValidationBehavior,
     Validator,
 )
+from modulus_es.boxes import DeadLetter, Inbox, Outbox
 from modulus_es.bus import MessageBus
 from modulus_es.clock import Clock, SystemClock, VirtualClock
 from modulus_es.discovery import handles, on, projects
@@ -72,7 +73,8 @@ from modulus_es.retry import Retry
 from modulus_es.scheduler import Run, Step
 from modulus_es.services import Services
 from modulus_es.system import System
-from modulus_es.trace import Trace, TraceRecord
+from modulus_es.trace import Delivery, Trace, TraceRecord
+from modulus_es.transports.port import Transport
 from modulus_es.unit_of_work import UnitOfWork
 
 __version__ = "0.1.0"
@@ -87,7 +89,9 @@ __all__ = [
     "Command",
     "CommandHandler",
     "ConcurrencyError",
+    "DeadLetter",
     "DefinitionError",
+    "Delivery",
     "DeserializationError",
     "DomainEvent",
     "DomainEventHandler",
@@ -99,6 +103,7 @@ __all__ = [
     "HandlerNotFoundError",
     "HandlerResultError",
     "HandlerSignatureError",
+    "Inbox",
     "IntegrationEvent",
     "IntegrationEventHandler",
     "LeaseLostError",
@@ -110,6 +115,7 @@ __all__ = [
     "NameClashError",
     "Network",
     "NoAcknowledgementError",
+    "Outbox",
     "OutboxRelay",
     "ProjectionError",
     "Projector",
@@ -140,6 +146,7 @@ __all__ = [
     "SystemClock",
     "Trace",
     "TraceRecord",
+    "Transport",
     "TransportError",
     "TransportURLError",
     "TransportUnavailableError",

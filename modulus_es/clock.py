@@ -33,11 +33,18 @@ def to_utc(moment: datetime, what: str = "a time") -> datetime:
         ...
     ValueError: a time needs a time zone, such as datetime(..., tzinfo=UTC); got 2024-01-01T00:00:00
     """
-    if moment.tzinfo is None:
+    # What is no time at all, such as pandas' NaT, is a datetime that equals nothing.
+    if moment != moment or moment.tzinfo is None:  # noqa: PLR0124
         raise ValueError(
             f"{what} needs a time zone, such as datetime(..., tzinfo=UTC); got {moment.isoformat()}"
         )
-    return moment.astimezone(UTC)
+    utc = moment.astimezone(UTC)
+    if type(utc) is datetime:
+        return utc
+    # A subclass, such as pandas' Timestamp, would spread from the clock into every event.
+    return datetime(
+        utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, UTC
+    )
 
 
 class SystemClock:
@@ -84,7 +91,7 @@ class VirtualClock:
 
     def jump(self, moment: datetime) -> None:
         """Go forward to ``moment``; never back."""
-        self._now = max(self._now, moment)
+        self._now = max(self._now, to_utc(moment))
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many virtual seconds."""

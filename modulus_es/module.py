@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from modulus_es.behaviors import Surrounding
+from modulus_es.boxes import DeadLetter, Inbox, Outbox, dead_letters
 from modulus_es.bus import MessageBus
 from modulus_es.consumer import Consumer
 from modulus_es.dispatcher import Dispatcher, Strategy, in_unit
@@ -62,6 +63,8 @@ class Module:
         self.mediator = Mediator(self)
         self.bus = MessageBus(self)
         self.consumer = Consumer(self)
+        self.outbox = Outbox(store)
+        self.inbox = Inbox(store)
         self._order = 0
         self._bindings: list[tuple[dict[str, Any], str]] = []
 
@@ -148,6 +151,10 @@ class Module:
             await self.store.commit([], rows)
         self.system.scheduler.wake()
         return count + len(rows)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What this module gave up; `System.replay_dead_letters` brings it back."""
+        return list(dead_letters(self.store))
 
     def stored_events(self, start: int = 1) -> Iterator[Any]:
         """The recorded events as they are stored, in order of position."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from modulus_es.clock import iso
@@ -18,6 +18,11 @@ class TraceRecord(NamedTuple):
     project, relay, receive, delivery, network, crash, dead, replay, failure.
     ``module`` is where it happened, ``source`` the module that a message came
     from. For a delivery, ``outcome`` is done, failed, retry, duplicate or dead.
+
+    >>> from modulus_es.clock import START
+    >>> TraceRecord(START, "delivery", "inventory", type="OrderCreated", source="orders",
+    ...             handler="ReserveStock", attempt=2, outcome="done")
+    <2024-01-01T00:00:00Z delivery OrderCreated orders -> inventory ReserveStock attempt 2 done>
     """
 
     time: datetime
@@ -49,6 +54,50 @@ class TraceRecord(NamedTuple):
             if part
         )
         return f"<{iso(self.time)} {said}>"
+
+
+class Delivery(NamedTuple):
+    """One attempt to run one handler for one message, with its outcome.
+
+    ``outcome`` is done, failed (a command answered a `Failure`), retry,
+    duplicate or dead.
+
+    >>> from modulus_es.clock import START
+    >>> record = TraceRecord(START, "delivery", "inventory", handler="ReserveStock", outcome="done")
+    >>> Delivery.of(record).outcome
+    'done'
+    """
+
+    started_at: datetime
+    finished_at: datetime
+    message_id: str
+    type: str
+    source: str
+    module: str
+    handler: str
+    attempt: int
+    outcome: str
+    error: str | None
+    correlation_id: str | None
+    causation_id: str | None
+
+    @classmethod
+    def of(cls, record: TraceRecord) -> Delivery:
+        """The delivery that a trace record of kind delivery tells of."""
+        return cls(
+            record.time - timedelta(seconds=record.duration),
+            record.time,
+            record.message_id,
+            record.type,
+            record.source,
+            record.module,
+            record.handler,
+            record.attempt,
+            record.outcome,
+            record.error,
+            record.correlation_id,
+            record.causation_id,
+        )
 
 
 class Trace:
@@ -96,6 +145,10 @@ class Trace:
     def of_kind(self, *kinds: str) -> list[TraceRecord]:
         """The kept records of these kinds."""
         return [record for record in self._records if record.kind in kinds]
+
+    def deliveries(self) -> list[Delivery]:
+        """The kept deliveries."""
+        return [Delivery.of(record) for record in self.of_kind("delivery")]
 
     def __iter__(self) -> Iterator[TraceRecord]:
         return iter(tuple(self._records))
