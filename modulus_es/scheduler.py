@@ -9,17 +9,19 @@ until it is finished, or waits again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from modulus_es.clock import Clock, VirtualClock, iso
 from modulus_es.errors import ModulusError, StepLimitError
 
 if TYPE_CHECKING:
     import asyncio
+
+T = TypeVar("T")
 
 SWEEP = timedelta(seconds=5)
 """How often a live system looks for work that nobody woke it for."""
@@ -432,17 +434,17 @@ async def _let_others_run() -> None:
         await asyncio.sleep(0)
 
 
-class Pending:
+class Pending(Awaitable[T]):
     """Something that happens when it is awaited; until then it says so.
 
     >>> Pending("system.run()", lambda: None)
     <system.run() has not happened yet: write `await system.run()`>
     """
 
-    def __init__(self, call: str, begin: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, call: str, begin: Callable[[], Awaitable[T]]) -> None:
         self._call, self._begin = call, begin
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, T]:
         return self._begin().__await__()
 
     def __repr__(self) -> str:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from modulus_es.stores.port import Database
     from modulus_es.transports.port import Transport
+    from modulus_es.views.handler_graph import HandlerGraph
+    from modulus_es.views.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -205,7 +207,9 @@ class System:
             if module.dispatcher.handlers_of(type(event)) or not isinstance(event, DomainEvent):
                 await module.mediator.publish(event)
 
-    def run(self, until: datetime | timedelta | None = None, limit: int | None = None) -> Any:
+    def run(
+        self, until: datetime | timedelta | None = None, limit: int | None = None
+    ) -> Pending[Run]:
         """Relay, deliver and retry until nothing is due, jumping over virtual time.
 
         ``until`` is a moment, or how long from now. On `SystemClock` it does what
@@ -215,11 +219,11 @@ class System:
         """
         return Pending("system.run()", lambda: self._run(until, limit))
 
-    def step(self) -> Any:
+    def step(self) -> Pending[Step | None]:
         """Do exactly one thing; await it, it answers the `Step`, None if nothing is due."""
         return Pending("system.step()", self._step)
 
-    def advance(self, seconds: float) -> Any:
+    def advance(self, seconds: float) -> Pending[Run]:
         """Run for so many seconds of virtual time; await it."""
         return Pending(f"system.advance({seconds!r})", lambda: self._advance(seconds))
 
@@ -341,17 +345,36 @@ class System:
 
         return of_system.ledger(ledger(self.modules))
 
-    def graph(self) -> Any:
-        """The handler graph, with the traffic that there was."""
+    def graph(
+        self, *, module: str | None = None, around: str | None = None, depth: int = 2
+    ) -> HandlerGraph:
+        """The handler graph, with the traffic that there was.
+
+        ``module`` shows one module, ``around`` what lies at most ``depth`` edges
+        from the messages and handlers of that name.
+        """
         from modulus_es.views import of_system
 
-        return of_system.graph(self)
+        return of_system.graph(self, module, around, depth)
 
-    def timeline(self, **filters: Any) -> Any:
-        """The delivery timeline; filters are correlation, type, since and until."""
+    def timeline(
+        self,
+        *,
+        correlation: str | None = None,
+        type: str | None = None,  # noqa: A002
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Timeline:
+        """The delivery timeline: every message's life over the clock's time.
+
+        It shows one conversation (``correlation``), one message ``type``, or the
+        time from ``since`` to ``until``; everything without any.
+        """
         from modulus_es.views import of_system
 
-        return of_system.timeline(self, **filters)
+        return of_system.timeline(
+            self, correlation=correlation, type=type, since=since, until=until
+        )
 
     # Where ids and times come from
 

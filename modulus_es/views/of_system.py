@@ -86,9 +86,12 @@ def _events(module: Module) -> Iterator[EventRow]:
         )
 
 
-def graph(system: System) -> HandlerGraph:
+def graph(
+    system: System, module: str | None = None, around: str | None = None, depth: int = 2
+) -> HandlerGraph:
     """The handler graph of what is registered, with the traffic that there was."""
-    return _Builder(system).build()
+    whole = _Builder(system).build()
+    return whole.focus(module, around, depth) if module or around else whole
 
 
 class _Builder:
