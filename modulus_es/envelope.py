@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from modulus_es.errors import DeserializationError
+from modulus_es.ids import derived_id
 from modulus_es.naming import NAME
 
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -54,8 +55,13 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "causation_id": self.causation_id,
             "position": self.position,
             "attempt": self.attempt,
-            "traceparent": self.traceparent,
+            "traceparent": self.traceparent or self._traceparent(),
         }
+
+    def _traceparent(self) -> str:
+        """What a tracer downstream joins: one trace a conversation (W3C Trace Context, 3.2)."""
+        trace = derived_id("trace", self.correlation_id or self.message_id).hex
+        return f"00-{trace}-{derived_id('span', self.message_id).hex[:16]}-01"
 
     def to_bytes(self) -> bytes:
         """The envelope as JSON, the body within it."""
