@@ -70,14 +70,15 @@ class Compiler:
             return self._container(hint, origin, arguments, bindings)
         if _is_alias(origin):
             return self._alias(origin, arguments, bindings)
+        if isinstance(hint, str | typing.ForwardRef):
+            raise self._refuse(hint, "it is a name that is not resolved", "pass the class itself")
         if not isinstance(origin, type):
             raise self._refuse(hint, "it is no class that values are instances of")
         return self._class(origin, arguments, bindings)
 
     def _refuse(self, hint: Any, why: str, advice: str = _ADVICE) -> UnsupportedFieldError:
-        shown = type_name(hint) if type(hint) is type else str(hint)
         return UnsupportedFieldError(
-            f"{self.where}: {shown} cannot be recorded, because {why}; {advice}"
+            f"{self.where}: {_shown(hint)} cannot be recorded, because {why}; {advice}"
         )
 
     def _type_variable(self, hint: TypeVar, bindings: Bindings) -> Plan:
@@ -117,7 +118,7 @@ class Compiler:
 
     def _literal(self, hint: Any, values: Sequence[Any], bindings: Bindings) -> Plan:
         classes = dict.fromkeys(type(value) for value in values)
-        if any(current(cls, self.watches) is not cls for cls in classes):
+        if any(current(cls, self.watches)[0] is not cls for cls in classes):
             raise self._refuse(
                 hint, "its enum was defined again", "run the cell again that names the literal"
             )
@@ -144,7 +145,7 @@ class Compiler:
         return containers.set_plan(origin, *items)
 
     def _class(self, cls: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
-        cls = current(cls, self.watches)
+        cls, named = current(cls, self.watches)
         if inspect.isabstract(cls) or cls.__module__ == "collections.abc":
             raise self._refuse(
                 cls, "values of several types fit it", "name the type, or the union of the types"
@@ -152,15 +153,15 @@ class Compiler:
         if issubclass(cls, Enum):
             if not len(cls):
                 raise self._refuse(cls, "it has no members", "name an enum with members")
-            return scalars.enum_plan(cls)
+            return scalars.enum_plan(cls, named=named)
         if dataclasses.is_dataclass(cls):
             self._refuse_dataclass(cls)
-            return self._record(cls, arguments, bindings)
+            return self._record(cls, arguments, bindings, named=named)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._record(cls, arguments, bindings)
+            return self._record(cls, arguments, bindings, named=named)
         if issubclass(cls, tuple(base for base in scalars.SCALARS if base)):
             raise self._refuse(cls, "it would read back as its base", "use the base class")
-        raise self._refuse(cls, "nothing is known of how to compare and to make its values")
+        raise self._refuse(cls, "it is none of the types that read back exactly")
 
     def _refuse_dataclass(self, cls: Any) -> None:
         if not cls.__dataclass_params__.frozen:
@@ -170,11 +171,14 @@ class Compiler:
         if any(base.__module__ == "builtins" and base is not object for base in cls.__mro__):
             raise self._refuse(cls, "it is more than its fields", "derive it from no built-in type")
         names = {field.name for field in dataclasses.fields(cls)}
-        for name, raw in inspect.get_annotations(cls).items():
-            if name not in names and "InitVar" in str(raw):
-                raise self._refuse(cls, f"its InitVar {name!r} is not kept", "make it a field")
+        for base in cls.__mro__:
+            for name, raw in inspect.get_annotations(base).items():
+                if name not in names and "InitVar" in str(raw):
+                    raise self._refuse(cls, f"its InitVar {name!r} is not kept", "make it a field")
 
-    def _record(self, cls: Any, arguments: tuple[Any, ...], bindings: Bindings) -> Plan:
+    def _record(
+        self, cls: Any, arguments: tuple[Any, ...], bindings: Bindings, *, named: bool
+    ) -> Plan:
         bound = [self.plan(argument, bindings) for argument in arguments]
         tag = type_name(cls)
         if bound:
@@ -182,7 +186,8 @@ class Compiler:
         key = (cls, tag)
         if key in self._begun:
             return records.back_reference(self._begun[key])
-        plan = self._begun[key] = Plan(tag, (cls,), ("object",), wire=None, pack=_unfinished)
+        plan = Plan(tag, (cls,), ("object",), wire=None, pack=_unfinished, named=named)
+        self._begun[key] = plan
         own = dict(zip(getattr(cls, "__parameters__", ()), bound, strict=False))
         scopes = self._scopes(cls, own)
         fields, native, where = [], not bound, self.where
@@ -221,6 +226,14 @@ class Compiler:
 
 def _unfinished(value: Any, depth: int) -> Any:
     raise AssertionError("a plan was used before it was complete")
+
+
+def _shown(hint: Any) -> str:
+    if isinstance(hint, type):
+        return type_name(hint)
+    if type(hint).__module__ in ("typing", "types") or isinstance(hint, str):
+        return str(hint)
+    return f"an object of type {type_name(type(hint))}"
 
 
 def _is_hashable(hint: Any) -> bool:

@@ -8,12 +8,18 @@ import sys
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modulus_es.codec.plan import is_redefinition, type_name
 from modulus_es.errors import UnsupportedFieldError
 
 MISSING: Any = dataclasses.MISSING
+
+
+class UnresolvedHintError(UnsupportedFieldError):
+    """A type hint names what is not defined yet; resolving it later may work."""
+
+    unresolved = True
 
 
 def missing() -> Any:
@@ -119,7 +125,7 @@ def resolve(raw: Any, owner: type, where: str) -> Any:
             include_extras=True,
         )["hint"]
     except NameError as error:
-        raise UnsupportedFieldError(
+        raise UnresolvedHintError(
             f"{where}: the type hint {raw!r} cannot be resolved, because {error.name!r} is not "
             f"defined in module {owner.__module__}; define or import it there, before this class "
             "is first used"
@@ -130,33 +136,34 @@ def resolve(raw: Any, owner: type, where: str) -> Any:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A module-level name as it was when a codec was compiled."""
+class Watch(NamedTuple):
+    """A module-level name and what it meant when a codec was compiled.
+
+    Where it means something else, the cell that defines it was run again.
+    """
 
     namespace: Mapping[str, Any]
     name: str
     seen: Any
 
-    def stale(self) -> bool:
-        """Whether the name now means something else, because its cell was run again."""
-        return self.namespace.get(self.name) is not self.seen
 
-
-def current(cls: type, watches: list[Watch]) -> type:
+def current(cls: type, watches: list[Watch]) -> tuple[type, bool]:
     """Find the newest definition of a class in the module that declares it.
 
     Running a notebook cell again makes a new class of the same name, while the
     hints of classes from other cells still hold the old one. Only the class
-    object of a hint is followed, never a name out of recorded data.
+    object of a hint is followed, never a name out of recorded data. The second
+    answer tells whether the module knows a class by that name at all.
     """
     module = sys.modules.get(cls.__module__)
     if module is None or "<locals>" in cls.__qualname__:
-        return cls
+        return cls, False
     namespace = vars(module)
     first, *rest = cls.__qualname__.split(".")
     found = namespace.get(first)
     watches.append(Watch(namespace, first, found))
     for part in rest:
         found = getattr(found, part, None)
-    return found if isinstance(found, type) and is_redefinition(found, cls) else cls
+    if isinstance(found, type) and is_redefinition(found, cls):
+        return found, True
+    return cls, False

@@ -12,6 +12,7 @@ Unpack = Callable[[Any], Any]
 # Reading takes up to five Python frames a level. This leaves room below CPython's
 # default recursion limit, so that what was recorded can be read under a deep stack too.
 MAX_DEPTH = 64
+_SHOWN = 16
 
 
 class MisfitError(Exception):
@@ -36,8 +37,9 @@ class MisfitError(Exception):
 
     @property
     def path(self) -> str:
-        """The path so far, such as ``.items[0].qty``."""
-        return "".join(reversed(self._parts))
+        """The path so far, such as ``.items[0].qty``; a very long one is cut."""
+        parts = self._parts[::-1]
+        return "".join(parts if len(parts) <= _SHOWN else [*parts[:_SHOWN], "..."])
 
 
 def misread(error: Exception) -> MisfitError:
@@ -65,7 +67,8 @@ class Plan:
     ``also`` accepts can be given to msgspec as it is. ``unpack`` is None where
     msgspec, told ``wire``, yields the value itself. ``kinds`` are the JSON kinds
     it is written as, ``accepts`` the types it takes, ``tag`` its name in a
-    tagged union, ``is_key`` whether JSON can say it as the key of an object.
+    tagged union, ``is_key`` whether JSON can say it as the key of an object,
+    ``named`` whether its class is the one that its module knows by that name.
     """
 
     __slots__ = (
@@ -75,6 +78,7 @@ class Plan:
         "exact",
         "is_key",
         "kinds",
+        "named",
         "pack",
         "tag",
         "unpack",
@@ -94,6 +98,7 @@ class Plan:
         direct: bool = False,
         also: Check | None = None,
         is_key: bool = False,
+        named: bool = False,
     ) -> None:
         self.tag = tag
         self.accepts = frozenset(accepts)
@@ -105,6 +110,7 @@ class Plan:
         self.direct = direct
         self.also = also
         self.is_key = is_key
+        self.named = named
         # A record's ``also`` in two halves: get the fields, test them.
         self.view: tuple[Callable[[Any], Any], Check] | None = None
 
@@ -121,8 +127,11 @@ class Plan:
         return lambda value: type(value) is exact and also(value)
 
     def earlier(self, value: object) -> bool:
-        """Whether a value is of an earlier definition of a class that is accepted."""
-        return any(is_redefinition(type(value), cls) for cls in self.accepts)
+        """Whether a value is of an earlier definition of the class that is accepted.
+
+        An aggregate made before a notebook cell was run again holds such values.
+        """
+        return self.named and any(is_redefinition(type(value), cls) for cls in self.accepts)
 
     def packed(self) -> Pack:
         """The fast check first, and the complete packing where it says no."""
@@ -164,11 +173,7 @@ def is_redefinition(one: type, other: type) -> bool:
     >>> is_redefinition(int, int), is_redefinition(int, bool)
     (True, False)
     """
-    return (
-        one.__module__ == other.__module__
-        and one.__qualname__ == other.__qualname__
-        and "<locals>" not in one.__qualname__
-    )
+    return one.__module__ == other.__module__ and one.__qualname__ == other.__qualname__
 
 
 def type_name(cls: type) -> str:

@@ -65,7 +65,7 @@ declared; convert the value, or change the type hint
     def _encode_completely(self, values: Mapping[str, Any]) -> bytes:
         packed: Any = None
         try:
-            packed = self._fresh().pack(values)
+            packed = self._current().pack(values)
             return _to_json(packed)
         except RecursionError:
             raise SerializationError(
@@ -74,11 +74,11 @@ declared; convert the value, or change the type hint
         except MisfitError as misfit:
             raise self._refusal(misfit) from misfit.__cause__
         except Exception as error:
-            if packed is None:
-                misfit = MisfitError(f"cannot be read from what was given ({error})")
-            else:
-                misfit = blame(packed)
-            raise self._refusal(misfit) from error
+            if packed is not None:
+                raise self._refusal(blame(packed)) from error
+            raise self._refusal(
+                MisfitError(f"cannot be taken from its mapping ({error})")
+            ) from error
 
     def _refusal(self, misfit: MisfitError) -> SerializationError:
         path = self.owner + misfit.path
@@ -95,7 +95,7 @@ declared; convert the value, or change the type hint
         >>> codec.decode(b'{"unknown": 1}')
         {'note': ''}
         """
-        compiled = self._fresh()
+        compiled = self._current()
         try:
             values = _as_dict(compiled.decode(data))
             if compiled.unpack is not None:
@@ -118,15 +118,15 @@ declared; convert the value, or change the type hint
         >>> RecordCodec("Paid", [FieldSpec("note", str)]).json_schema()["properties"]
         {'note': {'type': 'string'}}
         """
-        (reference,), components = msgspec.json.schema_components([self._fresh().read])
+        (reference,), components = msgspec.json.schema_components([self._current().read])
         body: dict[str, Any] = components.pop(reference["$ref"].rpartition("/")[2])
         return {**body, "$defs": components} if components else body
 
-    def _fresh(self) -> _Compiled:
+    def _current(self) -> _Compiled:
         """Compile again where a class that a hint names was defined again."""
         compiled = self._compiled
-        for watch in compiled.watches:
-            if watch.stale():
+        for namespace, name, seen in compiled.watches:
+            if namespace.get(name) is not seen:
                 compiled = self._compiled = _Compiled(self.owner, self.fields)
                 break
         return compiled

@@ -17,7 +17,6 @@ from modulus_es.codec.plan import (
     Pack,
     Plan,
     Unpack,
-    is_redefinition,
     misread,
     too_deep,
     type_name,
@@ -95,7 +94,7 @@ def dataclass_plan(plan: Plan, cls: type, fields: Sequence[PlannedField], *, nat
     initialised = hasattr(cls, "__post_init__")
 
     def pack(value: Any, depth: int) -> Any:
-        if type(value) is not cls and not is_redefinition(type(value), cls):
+        if type(value) is not cls and not plan.earlier(value):
             raise wrong_type(value, name)
         packed = pack_fields(value, depth)
         if initialised and not keeps(value):
@@ -179,7 +178,7 @@ def named_tuple_plan(plan: Plan, cls: Any, fields: Sequence[PlannedField]) -> No
     pack_fields = _fields_packer(cls, fields)
 
     def pack(value: Any, depth: int) -> Any:
-        if type(value) is not cls and not is_redefinition(type(value), cls):
+        if type(value) is not cls and not plan.earlier(value):
             raise wrong_type(value, name)
         if type(value) is cls and len(value) != len(fields):
             raise MisfitError(f"has {len(value)} elements where {name} has {len(fields)}")
@@ -220,4 +219,12 @@ def back_reference(plan: Plan) -> Plan:
     def pack(value: Any, depth: int) -> Any:
         return plan.pack(value, depth)
 
-    return Plan(plan.tag, plan.accepts, plan.kinds, wire=msgspec.Raw, pack=pack, unpack=unpack)
+    return Plan(
+        plan.tag,
+        plan.accepts,
+        plan.kinds,
+        wire=msgspec.Raw,
+        pack=pack,
+        unpack=unpack,
+        named=plan.named,
+    )

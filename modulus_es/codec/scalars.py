@@ -10,7 +10,7 @@ from enum import Enum, Flag
 from typing import Any
 from uuid import UUID
 
-from modulus_es.codec.plan import Check, MisfitError, Plan, is_redefinition, type_name, wrong_type
+from modulus_es.codec.plan import Check, MisfitError, Plan, type_name, wrong_type
 
 _KEY_KINDS = frozenset(("str", "int", "float"))
 _SMALL = 2**63
@@ -110,7 +110,7 @@ SCALARS: dict[Any, Plan] = {
 }
 
 
-def enum_plan(cls: type[Enum]) -> Plan:
+def enum_plan(cls: type[Enum], *, named: bool) -> Plan:
     """Plan an enum: its values where all are str or all int, else its names.
 
     A flag is recorded as its number, which says any combination.
@@ -118,12 +118,15 @@ def enum_plan(cls: type[Enum]) -> Plan:
     values = [member._value_ for member in cls]
     types = {type(value) for value in values}
     if issubclass(cls, Flag):
-        return _enum_plan(cls, "int", int, "_value_", cls)
-    if types == {str}:
-        return _enum_plan(cls, "str", cls, "_value_", None)
-    if types == {int} and all(-_SMALL <= value < _SMALL for value in values):
-        return _enum_plan(cls, "int", cls, "_value_", None)
-    return _enum_plan(cls, "str", str, "_name_", cls.__getitem__)
+        plan = _enum_plan(cls, "int", int, "_value_", cls)
+    elif types == {str}:
+        plan = _enum_plan(cls, "str", cls, "_value_", None)
+    elif types == {int} and all(-_SMALL <= value < _SMALL for value in values):
+        plan = _enum_plan(cls, "int", cls, "_value_", None)
+    else:
+        plan = _enum_plan(cls, "str", str, "_name_", cls.__getitem__)
+    plan.named = named
+    return plan
 
 
 def _enum_plan(
@@ -139,14 +142,14 @@ def _enum_plan(
             raise MisfitError(f"{raw!r} is no member of {name}") from None
 
     def pack(value: Any, depth: int) -> Any:
-        if type(value) is not cls and not is_redefinition(type(value), cls):
+        if type(value) is not cls and not plan.earlier(value):
             raise wrong_type(value, name)
         raw = getattr(value, written)
         if unpack(raw) is not value and type(value) is cls:
             raise MisfitError(f"would not read back as the same member of {name}; record its value")
         return raw
 
-    return Plan(
+    plan = Plan(
         name,
         (cls,),
         (kind,),
@@ -156,3 +159,4 @@ def _enum_plan(
         direct=read is None,
         is_key=True,
     )
+    return plan
