@@ -9,19 +9,17 @@ own rows keep the order in which it recorded them.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.ledger import LedgerRow
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
+from modulus_es.views import columns
 from modulus_es.views.rows import EventRow
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LONE = re.compile("[\ud800-\udfff]")
 
 
 def events_frame(rows: Iterable[EventRow]) -> pd.DataFrame:
@@ -35,18 +33,18 @@ def events_frame(rows: Iterable[EventRow]) -> pd.DataFrame:
     """
     held = list(rows)
     frame = _frame(
-        position=_integers([row.position for row in held]),
-        module=_text([row.module for row in held]),
-        aggregate=_text([row.aggregate for row in held]),
-        aggregate_id=_text([row.aggregate_id for row in held]),
-        version=_integers([row.version for row in held]),
-        type=_text([row.type for row in held]),
-        event_id=_text([row.event_id for row in held]),
-        occurred_on_utc=_times([row.occurred_on_utc for row in held]),
-        data=_objects([row.data for row in held]),
-        correlation_id=_text([row.correlation_id for row in held]),
-        causation_id=_text([row.causation_id for row in held]),
-        handler=_text([row.handler for row in held]),
+        position=columns.integers([row.position for row in held]),
+        module=columns.text([row.module for row in held]),
+        aggregate=columns.text([row.aggregate for row in held]),
+        aggregate_id=columns.text([row.aggregate_id for row in held]),
+        version=columns.integers([row.version for row in held]),
+        type=columns.text([row.type for row in held]),
+        event_id=columns.text([row.event_id for row in held]),
+        occurred_on_utc=columns.times([row.occurred_on_utc for row in held]),
+        data=columns.objects([row.data for row in held]),
+        correlation_id=columns.text([row.correlation_id for row in held]),
+        causation_id=columns.text([row.causation_id for row in held]),
+        handler=columns.text([row.handler for row in held]),
     )
     return _merged(frame, "occurred_on_utc")
 
@@ -61,24 +59,24 @@ def outbox_frame(rows: Iterable[tuple[str, OutboxRow]]) -> pd.DataFrame:
     modules, outbox = [module for module, _ in held], [row for _, row in held]
     sent = [row.envelope for row in outbox]
     frame = _frame(
-        position=_integers([row.position for row in outbox]),
-        module=_text(modules),
-        message_id=_text([message.message_id for message in sent]),
-        type=_text([message.type for message in sent]),
-        key=_text([message.key for message in sent]),
-        created_at=_times([row.created_at for row in outbox]),
-        available_at=_times([row.available_at for row in outbox]),
-        attempts=_integers([row.attempts for row in outbox]),
-        status=_text([row.status for row in outbox]),
-        last_error=_text([row.last_error for row in outbox]),
-        kind=_text([message.kind for message in sent]),
-        to=_text([message.to for message in sent]),
-        version=_integers([message.version for message in sent]),
-        correlation_id=_text([message.correlation_id for message in sent]),
-        causation_id=_text([message.causation_id for message in sent]),
-        claimed_until=_times([row.claimed_until for row in outbox]),
-        delivered_at=_times([row.delivered_at for row in outbox]),
-        dead_at=_times([row.dead_at for row in outbox]),
+        position=columns.integers([row.position for row in outbox]),
+        module=columns.text(modules),
+        message_id=columns.text([message.message_id for message in sent]),
+        type=columns.text([message.type for message in sent]),
+        key=columns.text([message.key for message in sent]),
+        created_at=columns.times([row.created_at for row in outbox]),
+        available_at=columns.times([row.available_at for row in outbox]),
+        attempts=columns.integers([row.attempts for row in outbox]),
+        status=columns.text([row.status for row in outbox]),
+        last_error=columns.text([row.last_error for row in outbox]),
+        kind=columns.text([message.kind for message in sent]),
+        to=columns.text([message.to for message in sent]),
+        version=columns.integers([message.version for message in sent]),
+        correlation_id=columns.text([message.correlation_id for message in sent]),
+        causation_id=columns.text([message.causation_id for message in sent]),
+        claimed_until=columns.times([row.claimed_until for row in outbox]),
+        delivered_at=columns.times([row.delivered_at for row in outbox]),
+        dead_at=columns.times([row.dead_at for row in outbox]),
     )
     return _merged(frame, "created_at")
 
@@ -93,25 +91,25 @@ def inbox_frame(rows: Iterable[tuple[str, InboxRow]]) -> pd.DataFrame:
     modules, inbox = [module for module, _ in held], [row for _, row in held]
     sent = [row.envelope for row in inbox]
     frame = _frame(
-        message_id=_text([message.message_id for message in sent]),
-        module=_text(modules),
-        handler=_text([row.handler for row in inbox]),
-        status=_text([row.status for row in inbox]),
-        attempts=_integers([row.attempts for row in inbox]),
-        processed_at=_times([row.processed_at for row in inbox]),
-        outcome=_text([row.outcome for row in inbox]),
-        last_error=_text([row.last_error for row in inbox]),
-        type=_text([message.type for message in sent]),
-        source=_text([message.source for message in sent]),
-        key=_text([message.key for message in sent]),
-        position=_integers([row.position for row in inbox]),
-        received_at=_times([row.received_at for row in inbox]),
-        available_at=_times([row.available_at for row in inbox]),
-        dead_at=_times([row.dead_at for row in inbox]),
-        duplicates=_integers([row.duplicates for row in inbox]),
-        out_of_order=_integers([row.out_of_order for row in inbox]),
-        correlation_id=_text([message.correlation_id for message in sent]),
-        causation_id=_text([message.causation_id for message in sent]),
+        message_id=columns.text([message.message_id for message in sent]),
+        module=columns.text(modules),
+        handler=columns.text([row.handler for row in inbox]),
+        status=columns.text([row.status for row in inbox]),
+        attempts=columns.integers([row.attempts for row in inbox]),
+        processed_at=columns.times([row.processed_at for row in inbox]),
+        outcome=columns.text([row.outcome for row in inbox]),
+        last_error=columns.text([row.last_error for row in inbox]),
+        type=columns.text([message.type for message in sent]),
+        source=columns.text([message.source for message in sent]),
+        key=columns.text([message.key for message in sent]),
+        position=columns.integers([row.position for row in inbox]),
+        received_at=columns.times([row.received_at for row in inbox]),
+        available_at=columns.times([row.available_at for row in inbox]),
+        dead_at=columns.times([row.dead_at for row in inbox]),
+        duplicates=columns.integers([row.duplicates for row in inbox]),
+        out_of_order=columns.integers([row.out_of_order for row in inbox]),
+        correlation_id=columns.text([message.correlation_id for message in sent]),
+        causation_id=columns.text([message.causation_id for message in sent]),
     )
     return _merged(frame, "received_at")
 
@@ -135,17 +133,17 @@ def dead_letters_frame(
     rows = [row for _, _, row in buried]
     sent = [row.envelope for row in rows]
     frame = _frame(
-        message_id=_text([message.message_id for message in sent]),
-        type=_text([message.type for message in sent]),
-        module=_text([module for module, _, _ in buried]),
-        handler=_text([handler for _, handler, _ in buried]),
-        attempts=_integers([row.attempts for row in rows]),
-        error=_text([row.last_error for row in rows]),
-        died_at=_times([row.dead_at for row in rows]),
-        body=_objects([readable_body(message.body) for message in sent]),
-        source=_text([message.source for message in sent]),
-        correlation_id=_text([message.correlation_id for message in sent]),
-        causation_id=_text([message.causation_id for message in sent]),
+        message_id=columns.text([message.message_id for message in sent]),
+        type=columns.text([message.type for message in sent]),
+        module=columns.text([module for module, _, _ in buried]),
+        handler=columns.text([handler for _, handler, _ in buried]),
+        attempts=columns.integers([row.attempts for row in rows]),
+        error=columns.text([row.last_error for row in rows]),
+        died_at=columns.times([row.dead_at for row in rows]),
+        body=columns.objects([readable_body(message.body) for message in sent]),
+        source=columns.text([message.source for message in sent]),
+        correlation_id=columns.text([message.correlation_id for message in sent]),
+        causation_id=columns.text([message.causation_id for message in sent]),
     )
     return _by_time(frame, "died_at")
 
@@ -162,22 +160,22 @@ def deliveries_frame(records: Iterable[TraceRecord]) -> pd.DataFrame:
     import numpy as np
 
     held = [record for record in records if record.kind == "delivery"]
-    finished = _times([record.time for record in held])
+    finished = columns.times([record.time for record in held])
     seconds = np.array([record.duration for record in held], dtype="float64")
     lasted = np.rint(seconds * 1e6).astype("int64").astype("timedelta64[us]")
     frame = _frame(
         started_at=finished - lasted,
         finished_at=finished,
-        message_id=_text([record.message_id for record in held]),
-        type=_text([record.type for record in held]),
-        source=_text([record.source for record in held]),
-        module=_text([record.module for record in held]),
-        handler=_text([record.handler for record in held]),
-        attempt=_integers([record.attempt for record in held]),
-        outcome=_text([record.outcome for record in held]),
-        error=_text([record.error for record in held]),
-        correlation_id=_text([record.correlation_id for record in held]),
-        causation_id=_text([record.causation_id for record in held]),
+        message_id=columns.text([record.message_id for record in held]),
+        type=columns.text([record.type for record in held]),
+        source=columns.text([record.source for record in held]),
+        module=columns.text([record.module for record in held]),
+        handler=columns.text([record.handler for record in held]),
+        attempt=columns.integers([record.attempt for record in held]),
+        outcome=columns.text([record.outcome for record in held]),
+        error=columns.text([record.error for record in held]),
+        correlation_id=columns.text([record.correlation_id for record in held]),
+        causation_id=columns.text([record.causation_id for record in held]),
     )
     return _by_time(frame, "started_at")
 
@@ -190,17 +188,17 @@ def ledger_frame(rows: Iterable[LedgerRow]) -> pd.DataFrame:
     """
     held = list(rows)
     frame = _frame(
-        message_id=_text([row.message_id for row in held]),
-        type=_text([row.type for row in held]),
-        source=_text([row.source for row in held]),
-        module=_text([row.module for row in held]),
-        handler=_text([row.handler for row in held]),
-        recorded_at=_times([row.recorded_at for row in held]),
-        attempts=_integers([row.attempts for row in held]),
-        effects=_integers([row.effects for row in held]),
-        duplicates=_integers([row.duplicates for row in held]),
-        out_of_order=_integers([row.out_of_order for row in held]),
-        outcome=_text([row.outcome for row in held]),
+        message_id=columns.text([row.message_id for row in held]),
+        type=columns.text([row.type for row in held]),
+        source=columns.text([row.source for row in held]),
+        module=columns.text([row.module for row in held]),
+        handler=columns.text([row.handler for row in held]),
+        recorded_at=columns.times([row.recorded_at for row in held]),
+        attempts=columns.integers([row.attempts for row in held]),
+        effects=columns.integers([row.effects for row in held]),
+        duplicates=columns.integers([row.duplicates for row in held]),
+        out_of_order=columns.integers([row.out_of_order for row in held]),
+        outcome=columns.text([row.outcome for row in held]),
     )
     return _by_time(frame, "recorded_at")
 
@@ -216,18 +214,18 @@ def trace_frame(records: Iterable[TraceRecord]) -> pd.DataFrame:
 
     held = list(records)
     return _frame(
-        time=_times([record.time for record in held]),
-        kind=_text([record.kind for record in held]),
-        module=_text([record.module for record in held]),
-        message_id=_text([record.message_id for record in held]),
-        type=_text([record.type for record in held]),
-        handler=_text([record.handler for record in held]),
-        attempt=_integers([record.attempt for record in held]),
-        outcome=_text([record.outcome for record in held]),
-        source=_text([record.source for record in held]),
-        correlation_id=_text([record.correlation_id for record in held]),
-        causation_id=_text([record.causation_id for record in held]),
-        error=_text([record.error for record in held]),
+        time=columns.times([record.time for record in held]),
+        kind=columns.text([record.kind for record in held]),
+        module=columns.text([record.module for record in held]),
+        message_id=columns.text([record.message_id for record in held]),
+        type=columns.text([record.type for record in held]),
+        handler=columns.text([record.handler for record in held]),
+        attempt=columns.integers([record.attempt for record in held]),
+        outcome=columns.text([record.outcome for record in held]),
+        source=columns.text([record.source for record in held]),
+        correlation_id=columns.text([record.correlation_id for record in held]),
+        causation_id=columns.text([record.causation_id for record in held]),
+        error=columns.text([record.error for record in held]),
         duration=np.array([record.duration for record in held], dtype="float64"),
     )
 
@@ -244,40 +242,10 @@ def readable_body(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
-def _frame(**columns: Any) -> pd.DataFrame:
+def _frame(**given: Any) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(columns)
-
-
-def _text(values: Sequence[str | None]) -> Any:
-    import pandas as pd
-
-    # Where pandas keeps text in Arrow, half a surrogate pair is refused; where it
-    # does not, it breaks the notebook's file. So it is replaced everywhere.
-    try:
-        "".join(filter(None, values)).encode()
-    except UnicodeEncodeError:
-        values = [text and _LONE.sub("\N{REPLACEMENT CHARACTER}", text) for text in values]
-    return pd.array(values, dtype="str")
-
-
-def _integers(values: Sequence[int]) -> Any:
-    import numpy as np
-
-    return np.array(values, dtype="int64")
-
-
-def _times(values: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    return pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us")
-
-
-def _objects(values: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    return pd.Series(values, dtype=object)
+    return pd.DataFrame(given)
 
 
 def _by_time(frame: pd.DataFrame, time: str) -> pd.DataFrame:

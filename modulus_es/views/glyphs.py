@@ -1,0 +1,70 @@
+"""A sign for every kind of mark, told apart by its shape and not by its colour."""
+
+from __future__ import annotations
+
+from modulus_es.views.marks import KINDS
+from modulus_es.views.scene import Label, Shape, circle, line, polygon, rectangle
+from modulus_es.views.text import width_of
+
+RADIUS = 5.0
+
+MEANINGS = {
+    "recorded": "recorded",
+    "waiting": "waiting",
+    "in_flight": "in flight",
+    "attempt": "being handled",
+    "done": "done",
+    "failed": "answered a failure",
+    "retry": "failed, tried again",
+    "duplicate": "duplicate, suppressed",
+    "dead": "dead letter",
+}
+
+
+def moment(kind: str, x: float, y: float) -> list[Shape]:
+    """The sign of a moment, centred on a point."""
+    r = RADIUS
+    if kind == "recorded":
+        return [Shape(polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)]), kind)]
+    if kind == "done":
+        return [Shape(circle(x, y, r - 0.5), kind)]
+    if kind == "failed":
+        return [
+            Shape(rectangle(x - 4, y - 4, 8, 8), kind),
+            Shape(line((x - 4, y + 4), (x + 4, y - 4)), kind),
+        ]
+    if kind == "duplicate":
+        return [Shape(polygon([(x, y - r), (x + r, y + 4), (x - r, y + 4)]), kind)]
+    cross = [line((x - 4, y - 4), (x + 4, y + 4)), line((x - 4, y + 4), (x + 4, y - 4))]
+    if kind == "retry":
+        return [Shape(path, kind) for path in cross]
+    return [
+        Shape(rectangle(x - 6, y - 6, 12, 12, 2), "dead"),
+        *(Shape(c, "dead-cross") for c in cross),
+    ]
+
+
+def span(kind: str, x: float, end: float, y: float) -> Shape:
+    """The sign of something that lasts."""
+    if kind == "attempt":
+        return Shape(rectangle(x, y - 4, max(end - x, 1.5), 8), kind)
+    return Shape(line((x, y), (max(end, x + 1), y)), kind)
+
+
+def legend(kinds: set[str], x: float, y: float, right: float) -> tuple[list[Shape | Label], float]:
+    """What the signs mean, those of ``kinds``, in lines; and the y below the last one."""
+    items: list[Shape | Label] = []
+    at = x
+    for kind in KINDS:
+        if kind not in kinds:
+            continue
+        wide = 24 + width_of(MEANINGS[kind], 10) + 16
+        if at + wide > right and at > x:
+            at, y = x, y + 18
+        if kind in ("waiting", "in_flight", "attempt"):
+            items.append(span(kind, at, at + 18, y))
+        else:
+            items.extend(moment(kind, at + 9, y))
+        items.append(Label(at + 24, y + 3.5, MEANINGS[kind], "caption"))
+        at += wide
+    return items, y + 14

@@ -1,0 +1,223 @@
+"""What the timeline is made of: the life of every message, as marks in lanes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from modulus_es.envelope import Envelope
+from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.trace import TraceRecord
+
+KINDS = (
+    "recorded", "waiting", "in_flight", "attempt", "done", "failed", "retry", "duplicate", "dead",
+)  # fmt: skip
+SPANS = ("waiting", "in_flight", "attempt")
+"""The kinds that last; all others are moments."""
+
+_OUTCOMES = {kind: kind for kind in ("done", "failed", "retry", "dead")}
+
+OUTBOX, UNREADABLE = "(outbox)", "(unreadable)"
+"""The lanes that are no handler's: a module's outbox, and what nobody there could read."""
+
+
+class Mark(NamedTuple):
+    """A moment or a span in the life of a message, in the lane of a module's handler.
+
+    ``kind`` is recorded, waiting, in_flight, attempt, done, failed, retry,
+    duplicate or dead; a moment ends when it begins.
+
+    >>> from modulus_es.clock import START
+    >>> Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated").lane
+    ('inventory', 'ReserveStock')
+    """
+
+    time: datetime
+    end: datetime
+    module: str
+    handler: str
+    kind: str
+    message_id: str
+    type: str
+    attempt: int = 0
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    error: str | None = None
+    text: str = ""
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """The module and the handler."""
+        return self.module, self.handler
+
+
+def marks_from(
+    outbox: Iterable[tuple[str, OutboxRow]],
+    inbox: Iterable[tuple[str, InboxRow]],
+    records: Iterable[TraceRecord],
+    *,
+    causes: Mapping[str, str | None] | None = None,
+    now: datetime | None = None,
+) -> list[Mark]:
+    """The marks of everything that the stores and the trace know, in order of time.
+
+    The stores have what the bounded trace has forgotten; the trace has every
+    attempt. ``causes`` maps the id of a domain event to its causation id, so
+    that a message that was projected is traced to the message before it.
+    ``now`` is where what still waits is drawn to; by default the latest time there is.
+    """
+    sent, received, kept = list(outbox), list(inbox), list(records)
+    moments = (
+        *(record.time for record in kept),
+        *(row.delivered_at or row.dead_at or row.created_at for _, row in sent),
+        *(row.processed_at or row.dead_at or row.received_at for _, row in received),
+    )
+    if not moments:
+        return []
+    builder = _Builder(sent, received, kept, causes or {}, now or max(moments))
+    marks = [
+        *(mark for module, row in sent for mark in builder.outbox(module, row)),
+        *(mark for module, row in received for mark in builder.inbox(module, row)),
+        *builder.rest(),
+    ]
+    return sorted(marks, key=lambda mark: mark.time)
+
+
+class _Builder:
+    def __init__(
+        self,
+        sent: list[tuple[str, OutboxRow]],
+        received: list[tuple[str, InboxRow]],
+        records: list[TraceRecord],
+        causes: Mapping[str, str | None],
+        now: datetime,
+    ) -> None:
+        self._causes, self._now = causes, now
+        self._sent = {(row.envelope.source, row.envelope.message_id): row for _, row in sent}
+        self._over_the_bus = {
+            (module, row.handler, row.envelope.message_id) for module, row in received
+        }
+        self._attempts: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
+        self._replayed: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
+        self._relayed: dict[tuple[str, str], list[TraceRecord]] = defaultdict(list)
+        self._commands: list[TraceRecord] = []
+        for record in records:
+            key = (record.module, record.handler, record.message_id)
+            if record.kind == "delivery":
+                self._attempts[key].append(record)
+            elif record.kind == "replay":
+                self._replayed[key].append(record.time)
+            elif record.kind == "network" and record.outcome == "lost":
+                self._relayed[record.source, record.message_id].append(record)
+            elif record.kind == "relay" and record.outcome != "done":
+                self._relayed[record.module, record.message_id].append(record)
+            elif record.kind == "command":
+                self._commands.append(record)
+
+    def outbox(self, module: str, row: OutboxRow) -> Iterator[Mark]:
+        """Recorded, waiting to be handed over, tried in vain, dead."""
+        recorded = self._first(module, OUTBOX, row.envelope, row.created_at)
+        yield recorded._replace(text=f"by {row.handler}" if row.handler else "")
+        until = row.delivered_at or row.dead_at or self._now
+        if until > row.created_at:
+            text = "scheduled" if row.scheduled else "in the outbox"
+            yield recorded._replace(kind="waiting", end=until, text=text)
+        for record in self._relayed.pop((module, row.envelope.message_id), ()):
+            lost = f"lost on the way to {record.module}" if record.kind == "network" else ""
+            yield _moment(recorded, "retry", record, text=lost)
+        if row.dead_at is not None:
+            yield recorded._replace(
+                kind="dead", time=row.dead_at, end=row.dead_at, attempt=row.attempts,
+                error=row.last_error,
+            )  # fmt: skip
+
+    def inbox(self, module: str, row: InboxRow) -> Iterator[Mark]:
+        """In flight, waiting, attempt by attempt, and how it ended."""
+        message = row.envelope
+        arrived = self._first(module, row.handler or UNREADABLE, message, row.received_at)
+        source = self._sent.get((message.source, message.message_id))
+        if source is not None:
+            left = source.available_at if source.scheduled else source.created_at
+            if left < row.received_at:
+                yield arrived._replace(kind="in_flight", time=left)
+        key = (module, row.handler, message.message_id)
+        since: datetime | None = row.received_at
+        tried = False
+        for record in self._attempts.pop(key, ()):
+            if record.outcome == "duplicate":
+                yield _moment(arrived, "duplicate", record, text="came again, suppressed")
+                continue
+            began = record.time - timedelta(seconds=record.duration)
+            if since is None:
+                since = max((at for at in self._replayed[key] if at <= began), default=None)
+            if since is not None and began > since:
+                text = "for its next attempt" if tried else "in the inbox"
+                yield arrived._replace(kind="waiting", time=since, end=began, text=text)
+            yield from _tried(arrived, record)
+            tried, since = True, None if record.outcome == "dead" else record.time
+        ended = row.processed_at or row.dead_at
+        until = ended or self._now
+        if since is not None and until > since and (ended is None or not tried):
+            text = "in the inbox" if ended else "still waiting"
+            yield arrived._replace(kind="waiting", time=since, end=until, text=text)
+        if ended is not None and not tried:
+            kind = "dead" if row.dead_at else "failed" if row.outcome == "failed" else "done"
+            yield arrived._replace(
+                kind=kind, time=ended, end=ended, attempt=row.attempts, error=row.last_error
+            )
+
+    def rest(self) -> Iterator[Mark]:
+        """Deliveries whose row is gone, and commands that were sent within their module."""
+        for records in self._attempts.values():
+            for record in records:
+                mark = self._traced(record)
+                if record.outcome == "duplicate":
+                    yield _moment(mark, "duplicate", record, text="came again, suppressed")
+                else:
+                    yield from _tried(mark, record)
+        for record in self._commands:
+            key = (record.module, record.handler, record.causation_id or "")
+            if key not in self._over_the_bus:
+                yield from _tried(self._traced(record)._replace(text="a command"), record)
+
+    def _first(self, module: str, handler: str, message: Envelope, time: datetime) -> Mark:
+        return Mark(
+            time, time, module, handler, "recorded", message.message_id, message.type,
+            correlation_id=message.correlation_id, causation_id=self._cause(message.causation_id),
+        )  # fmt: skip
+
+    def _traced(self, record: TraceRecord) -> Mark:
+        return Mark(
+            record.time, record.time, record.module, record.handler or UNREADABLE, "attempt",
+            record.message_id, record.type, correlation_id=record.correlation_id,
+            causation_id=self._cause(record.causation_id),
+        )  # fmt: skip
+
+    def _cause(self, causation_id: str | None) -> str | None:
+        """The message behind a domain event, as far back as events caused each other."""
+        passed = set()
+        while causation_id is not None and causation_id not in passed:
+            passed.add(causation_id)
+            further = self._causes.get(causation_id)
+            if further is None:
+                break
+            causation_id = further
+        return causation_id
+
+
+def _moment(mark: Mark, kind: str, record: TraceRecord, text: str = "") -> Mark:
+    return mark._replace(
+        kind=kind, time=record.time, end=record.time, attempt=record.attempt, error=record.error,
+        text=text,
+    )  # fmt: skip
+
+
+def _tried(mark: Mark, record: TraceRecord) -> Iterator[Mark]:
+    """An attempt, if it took any time, and its outcome."""
+    ended = _moment(mark, _OUTCOMES.get(record.outcome, "failed"), record, mark.text)
+    if record.duration > 0:
+        began = record.time - timedelta(seconds=record.duration)
+        yield ended._replace(kind="attempt", time=began)
+    yield ended

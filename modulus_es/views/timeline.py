@@ -1,0 +1,225 @@
+"""The delivery timeline: what happened to every message, and when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from modulus_es.clock import iso, to_utc
+from modulus_es.views.lives import lanes_of, lives_of
+from modulus_es.views.marks import KINDS, SPANS, Mark
+from modulus_es.views.picture import Picture
+from modulus_es.views.scene import Scene
+from modulus_es.views.text import shown
+from modulus_es.views.timeline_scene import LIMIT, timeline_scene
+from modulus_es.views.timescale import lasting, micros
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MANY = 12
+_WORDS = {
+    "recorded": ("recorded", "recorded"),
+    "done": ("done", "done"),
+    "failed": ("failed", "failed"),
+    "retry": ("retry", "retries"),
+    "duplicate": ("duplicate", "duplicates"),
+    "dead": ("dead", "dead"),
+}
+_ENDS = ("done", "failed", "dead", "retry")
+
+
+class Timeline(Picture):
+    """The marks of messages in lanes, by module and handler, over the clock's time.
+
+    ``arrows`` draws what led to what. With ``broken``, a wait that dwarfs all
+    the rest is cut short on the axis, and says how long it is.
+
+    >>> from modulus_es.clock import START
+    >>> Timeline([Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")])
+    Timeline(1 message, 1 lane, 1 done, 2024-01-01T00:00:00Z)
+    """
+
+    def __init__(
+        self,
+        marks: Iterable[Mark],
+        *,
+        title: str = "Delivery timeline",
+        arrows: bool = False,
+        broken: bool = True,
+    ) -> None:
+        self.marks = tuple(sorted(marks, key=lambda mark: mark.time))
+        self.title, self.arrows, self.broken = title, arrows, broken
+        for mark in self.marks:
+            if mark.kind not in KINDS:
+                raise ValueError(f"a mark is {', '.join(KINDS)}, not {mark.kind!r}")
+
+    def filter(
+        self,
+        *,
+        correlation: str | None = None,
+        type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        arrows: bool | None = None,
+    ) -> Timeline:
+        """The part with this correlation id, of this type, and within these times.
+
+        A mark that only reaches into the time is kept whole. Raises ValueError
+        for a time without a time zone.
+        """
+        since = None if since is None else to_utc(since, "since")
+        until = None if until is None else to_utc(until, "until")
+        kept = (
+            mark
+            for mark in self.marks
+            if (correlation is None or mark.correlation_id == correlation)
+            and (type is None or mark.type == type)
+            and (since is None or mark.end >= since)
+            and (until is None or mark.time <= until)
+        )
+        return Timeline(
+            kept,
+            title=self.title,
+            arrows=self.arrows if arrows is None else arrows,
+            broken=self.broken,
+        )
+
+    def scene(self) -> Scene:
+        """The picture, before anybody draws it."""
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> Scene:
+        return timeline_scene(
+            f"{self.title}: {self._said()}",
+            self._heading(),
+            self.marks,
+            self._sentence,
+            arrows=self.arrows,
+            broken=self.broken,
+        )
+
+    def _heading(self) -> str:
+        if not self.marks:
+            return "Nothing has happened yet."
+        first, last = self._bounds()
+        said = f"{_clock(first)} to {_clock(last)} UTC" if last > first else f"{_clock(first)} UTC"
+        if last > first:
+            said += f" ({lasting(micros(last) - micros(first))})"
+        if len(self.marks) > LIMIT:
+            said += f" · {len(self.marks):,} marks, drawn as counts because they are so many"
+        return said
+
+    def _bounds(self) -> tuple[datetime, datetime]:
+        return self.marks[0].time, max(mark.end for mark in self.marks)
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(mark.kind for mark in self.marks)
+
+    def _said(self) -> str:
+        messages = len({mark.message_id for mark in self.marks if mark.message_id})
+        lanes = len({mark.lane for mark in self.marks})
+        said = [_counted(messages, "message", "messages"), _counted(lanes, "lane", "lanes")]
+        said += [
+            _counted(self._counts[kind], *words)
+            for kind, words in _WORDS.items()
+            if self._counts[kind]
+        ]
+        return ", ".join(said)
+
+    def _sentence(self, mark: Mark) -> str:
+        where = f"{shown(mark.module, 80)} {shown(mark.handler, 80)}".strip()
+        said = f"{where}: {shown(mark.type, 80)} {mark.kind.replace('_', ' ')}"
+        if mark.kind in SPANS:
+            said += f" for {lasting(micros(mark.end) - micros(mark.time))} from"
+        said += f" {_clock(mark.time)}"
+        said += f", attempt {mark.attempt}" if mark.attempt else ""
+        said += f", {shown(mark.text, 200)}" if mark.text else ""
+        said += f" ({shown(mark.error, 300)})" if mark.error else ""
+        return said + (f" [{shown(mark.message_id, 80)}]" if mark.message_id else "")
+
+    def alt(self) -> str:
+        """What the picture says, in words: counts, lanes, and what went wrong."""
+        if not self.marks:
+            return f"{self.title}: nothing has happened yet."
+        said = [f"{self.title}: {self._said()}.", f"{self._heading()}."]
+        lanes: dict[tuple[str, str], Counter[str]] = {}
+        for mark in self.marks:
+            lanes.setdefault(mark.lane, Counter())[mark.kind] += 1
+        for lane in list(lanes)[:_MANY]:
+            counts = [
+                _counted(lanes[lane][kind], *words)
+                for kind, words in _WORDS.items()
+                if lanes[lane][kind]
+            ]
+            said.append(f"{shown(' '.join(lane), 160)}: {', '.join(counts) or 'waiting'}.")
+        if len(lanes) > _MANY:
+            said.append(f"And {len(lanes) - _MANY} more lanes, in the table.")
+        dead = [mark for mark in self.marks if mark.kind == "dead"]
+        said += [f"{self._sentence(mark)}." for mark in dead[:_MANY]]
+        if len(dead) > _MANY:
+            said.append(f"And {len(dead) - _MANY} more dead letters.")
+        return " ".join(said)
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        """The heads and rows of the table below the picture: each message in each lane."""
+        heads = (
+            "module", "handler", "type", "message", "from", "to", "attempts", "duplicates",
+            "outcome", "error",
+        )  # fmt: skip
+        rows = []
+        lives = lives_of(self.marks)
+        lanes = lanes_of(lives, range(len(self.marks)))
+        for life in sorted(lives, key=lambda life: lanes.index(life.lane)):
+            held = [self.marks[index] for index in life.marks]
+            last = max(held, key=lambda mark: mark.end)
+            ended = next((m.kind for m in reversed(held) if m.kind in _ENDS), "pending")
+            rows.append(
+                (
+                    last.module, last.handler, last.type, last.message_id, _clock(held[0].time),
+                    _clock(last.end), max(mark.attempt for mark in held),
+                    sum(mark.kind == "duplicate" for mark in held), ended,
+                    next((mark.error for mark in reversed(held) if mark.error), ""),
+                )
+            )  # fmt: skip
+        return heads, rows
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every mark, in order of time."""
+        import pandas as pd
+
+        from modulus_es.views import columns
+
+        made = {
+            "time": columns.times([mark.time for mark in self.marks]),
+            "end": columns.times([mark.end for mark in self.marks]),
+            "attempt": columns.integers([mark.attempt for mark in self.marks]),
+        }
+        for name in (
+            "module", "handler", "kind", "type", "message_id", "correlation_id", "causation_id",
+            "error", "text",
+        ):  # fmt: skip
+            made[name] = columns.text([getattr(mark, name) for mark in self.marks])
+        order = ["time", "end", "module", "handler", "kind", "type", "message_id", "attempt"]
+        return pd.DataFrame(made)[[*order, "correlation_id", "causation_id", "error", "text"]]
+
+    def __repr__(self) -> str:
+        if not self.marks:
+            return "Timeline(nothing yet)"
+        first, last = self._bounds()
+        span = iso(first) if last == first else f"{iso(first)} to {iso(last)}"
+        return f"Timeline({self._said()}, {span})"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _clock(time: datetime) -> str:
+    text = iso(time).replace("T", " ").removesuffix("Z")
+    return text.rstrip("0") if "." in text else text
