@@ -138,7 +138,17 @@ class Plan:
         check, pack = self.check, self.pack
         if not self.direct:
             return pack
-        return lambda value, depth: value if check(value) else pack(value, depth)
+
+        def check_first(value: Any, depth: int) -> Any:
+            try:
+                if check(value):
+                    return value
+            except AttributeError:
+                # An incomplete instance, which the complete way names.
+                return pack(value, depth)
+            return pack(value, depth)
+
+        return check_first
 
 
 def _never(value: object) -> bool:
