@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC
-from types import CodeType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modulus_es.domain import Aggregate, RecordedEvent, event_classes
-from modulus_es.handlers import Handler
 from modulus_es.ledger import LedgerRow
-from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
-from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
+from modulus_es.views.graph_of_system import graph
+from modulus_es.views.marks import marks_from
 from modulus_es.views.rows import EventRow
+from modulus_es.views.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,207 +82,21 @@ def _events(module: Module) -> Iterator[EventRow]:
         )
 
 
-def graph(
-    system: System, module: str | None = None, around: str | None = None, depth: int = 2
-) -> HandlerGraph:
-    """The handler graph of what is registered, with the traffic that there was."""
-    whole = _Builder(system).build()
-    return whole.focus(module, around, depth) if module or around else whole
-
-
-class _Builder:
-    """Collects the nodes and edges of a system's handler graph."""
-
-    def __init__(self, system: System) -> None:
-        self._system = system
-        self._nodes: dict[str, Node] = {}
-        self._edges: Counter[tuple[str, str, str]] = Counter()
-        self._commands = Counter(
-            (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
-        )
-        self._handled = Counter(
-            (r.module, name) for r in system.trace.of_kind("event") for name in r.handler.split()
-        )
-
-    def build(self) -> HandlerGraph:
-        system = self._system
-        for module in system.modules:
-            self._declared(module)
-        for module in system.modules:
-            self._recorded(module)
-            self._sent(module)
-            self._received(module)
-        edges = [Edge(*ends, count=count) for ends, count in self._edges.items()]
-        return HandlerGraph(self._nodes.values(), edges)
-
-    def _declared(self, module: Module) -> None:
-        for kind, handler in module.handlers():
-            id_ = f"{module.name}/handler/{handler.name}"
-            if kind == "projector":
-                id_ = f"{module.name}/projector/{handler.name}"
-                self._node(id_, "projector", handler.name, module.name)
-                self._edge(self._event(module, handler.message), id_, "event")
-                for contract in _contracts(handler):
-                    self._edge(id_, self._contract(contract, module.name), "event")
-            elif kind == "subscriber":
-                self._node(id_, "handler", handler.name, module.name)
-                self._edge(self._contract(stable_name(handler.message), ""), id_, "event")
-            elif kind == "on":
-                count = self._handled[module.name, handler.name]
-                note = "before the commit" if handler.phase == "before_commit" else ""
-                self._node(id_, "handler", handler.name, module.name, count, note=note)
-                self._edge(self._event(module, handler.message), id_, "event", count)
-            else:
-                word = "command" if kind == "command" else "query"
-                count = self._commands[module.name, handler.type_name]
-                request = f"{module.name}/{word}/{handler.type_name}"
-                self._node(request, word, handler.type_name, module.name, count)
-                self._node(id_, "handler", handler.name, module.name, count)
-                self._edge(request, id_, "sync", count)
-            if kind != "projector":
-                for aggregate in _mentioned(handler, Aggregate):
-                    self._edge(id_, self._aggregate(module, aggregate), "sync")
-
-    def _recorded(self, module: Module) -> None:
-        counts: Counter[tuple[str, str]] = Counter()
-        for stored in module.stored_events():
-            counts[stored.topic, module.mapper.read(stored).handler or ""] += 1
-        for (topic, name), count in counts.items():
-            cls: Any = module.registry.get(topic)
-            event = self._event(module, cls) if cls else self._unknown(module, topic)
-            self._count(event, count)
-            for projector in module.dispatcher.projectors_of(cls) if cls else ():
-                id_ = f"{module.name}/projector/{projector.name}"
-                self._count(id_, count)
-                self._edges[event, id_, "event"] += count
-            owner = getattr(cls, "__aggregate__", None)
-            if owner is not None:
-                aggregate = self._aggregate(module, owner)
-                self._count(aggregate, count)
-                self._edges[aggregate, event, "event"] += count
-                handler = f"{module.name}/handler/{name}"
-                if handler in self._nodes:
-                    self._edges[handler, aggregate, "sync"] += count
-
-    def _sent(self, module: Module) -> None:
-        for row in module.store.outbox_rows():
-            envelope = row.envelope
-            if envelope.kind != "event":
-                continue
-            contract = self._contract(envelope.type, module.name)
-            self._count(contract, 1)
-            sender = f"{module.name}/handler/{row.handler}"
-            if row.handler and sender in self._nodes:
-                self._edges[sender, contract, "event"] += 1
-
-    def _received(self, module: Module) -> None:
-        for row in module.store.inbox_rows():
-            id_ = f"{module.name}/handler/{row.handler}"
-            if id_ not in self._nodes:
-                continue
-            done, dead = row.processed_at is not None, row.dead_at is not None
-            self._count(id_, done, retries=max(0, row.attempts - done - dead), dead=dead)
-            if row.envelope.kind == "event":
-                self._edges[f"contract/{row.envelope.type}", id_, "event"] += done
-
-    def _count(self, id_: str, count: int, *, retries: int = 0, dead: int = 0) -> None:
-        node = self._nodes[id_]
-        self._nodes[id_] = replace(
-            node,
-            count=node.count + count,
-            retries=node.retries + retries,
-            dead=node.dead + dead,
-        )
-
-    def _event(self, module: Module, cls: Any) -> str:
-        id_ = f"{module.name}/event/{stable_name(cls)}"
-        if id_ not in self._nodes:
-            self._node(id_, "domain_event", stable_name(cls), module.name)
-            owner = getattr(cls, "__aggregate__", None)
-            if owner is not None and issubclass(cls, RecordedEvent):
-                self._edge(self._aggregate(module, owner), id_, "event")
-        return id_
-
-    def _unknown(self, module: Module, topic: str) -> str:
-        id_ = f"{module.name}/event/{topic}"
-        self._node(id_, "domain_event", topic, module.name, note="class not defined here")
-        return id_
-
-    def _aggregate(self, module: Module, cls: Any) -> str:
-        id_ = f"{module.name}/aggregate/{stable_name(cls)}"
-        if id_ not in self._nodes:
-            self._node(id_, "aggregate", stable_name(cls), module.name)
-            for event in event_classes(cls):
-                if event.__name__ != "Created" or event in _begun_by(cls):
-                    self._edge(id_, self._event(module, event), "event")
-        return id_
-
-    def _contract(self, contract: str, module: str) -> str:
-        id_ = f"contract/{contract}"
-        known = self._nodes.get(id_)
-        if known is None:
-            self._node(id_, "integration_event", contract, module)
-        elif module and not known.module:
-            self._nodes[id_] = replace(known, module=module)
-        return id_
-
-    def _node(
-        self,
-        id_: str,
-        kind: str,
-        label: str,
-        module: str,
-        count: int = 0,
-        retries: int = 0,
-        dead: int = 0,
-        note: str = "",
-    ) -> None:
-        if id_ not in self._nodes:
-            self._nodes[id_] = Node(id_, kind, label, module, note, count, retries, dead)
-
-    def _edge(self, source: str, target: str, kind: str, count: int = 0) -> None:
-        self._edges[source, target, kind] += count
-
-
-def _begun_by(cls: Any) -> tuple[Any, ...]:
-    return (cls.__dict__.get("Created"),) if not _named_first(cls) else ()
-
-
-def _named_first(cls: Any) -> bool:
-    return any(c.__name__ != "Created" and hasattr(c, "begin") for c in event_classes(cls))
-
-
-def _contracts(handler: Handler) -> list[str]:
-    """What a projector says, or seems, to make."""
-    function = handler.target.project if handler.is_class else handler.target
-    said = getattr(function, "__annotations__", {}).get("return")
-    found = [a for a in (said, *get_args(said)) if _is_a(a, IntegrationEvent)]
-    found = found or _mentioned(handler, IntegrationEvent)
-    return [stable_name(cls) for cls in dict.fromkeys(found)]
-
-
-def _mentioned(handler: Handler, base: type) -> list[Any]:
-    """The classes of a kind that a handler's code mentions by name."""
-    target = handler.target
-    function = (
-        getattr(target, "handle", None) or getattr(target, "project", None)
-        if handler.is_class
-        else target
+def timeline(system: System, **filters: Any) -> Timeline:
+    """The life of every message, or of those that the filters pick."""
+    causes = {
+        str(recorded.id): recorded.causation_id
+        for module in system.modules
+        for recorded in map(module.mapper.read, module.stored_events())
+    }
+    marks = marks_from(
+        ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),
+        ((m.name, row) for m in system.modules for row in m.store.inbox_rows()),
+        system.trace,
+        causes=causes,
+        now=system.now(),
     )
-    code: CodeType | None = getattr(function, "__code__", None)
-    if function is None or code is None:
-        return []
-    names = dict(getattr(function, "__globals__", {}))
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    mentioned = (names.get(name) for name in (*code.co_names, *code.co_freevars))
-    return [cls for cls in dict.fromkeys(c for c in mentioned if _is_a(c, base))]
+    return Timeline(marks).filter(**filters)
 
 
-def _is_a(value: Any, base: type) -> bool:
-    return isinstance(value, type) and issubclass(value, base) and value is not base
-
-
+__all__ = ["dead_letters", "deliveries", "events", "graph", "inbox", "ledger", "outbox", "timeline"]
