@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 # A slow, busy machine is not a failure of the code under test.
 settings.register_profile("modulus_es", deadline=None, print_blob=True)
-settings.load_profile("modulus_es")
+settings.register_profile("quick", settings.get_profile("modulus_es"), max_examples=15)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take ours unless the command line names a profile, as `make test-quick` does."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("modulus_es")

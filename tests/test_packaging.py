@@ -143,6 +143,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(installed: Path) -> None:
         line.split(",")[0]
         for record in installed.parent.parent.rglob("modulus_es-*.dist-info/RECORD")
         for line in record.read_text("utf-8").splitlines()
+        if "__pycache__" not in line
     ]
     package = {name for name in files if name.startswith("modulus_es/")}
     assert {name.split("/")[0] for name in set(files) - package} == {

@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
+FEWER = ["--hypothesis-profile", "quick"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def steps(*, quick: bool) -> list[Step]:
         Step("types", [here, "-m", "mypy"]),
     ]
     if quick:
-        quick_tests = [here, "-m", "pytest", *PARALLEL, "-m", "not slow"]
+        quick_tests = [here, "-m", "pytest", *PARALLEL, "-m", "not slow", *FEWER]
         return [*checks, Step(f"tests and doctests, Python {version}, quick ones", quick_tests)]
     pythons = {version: here}
     pythons |= {other: str(ROOT / f".venv-{other}" / "bin" / "python") for other in others}
