@@ -34,6 +34,7 @@ class _Builder:
         self._system = system
         self._nodes: dict[str, Node] = {}
         self._edges: Counter[tuple[str, str, str]] = Counter()
+        self._types: dict[str, str] = {}
         self._commands = Counter(
             (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
         )
@@ -88,7 +89,9 @@ class _Builder:
     def _recorded(self, module: Module) -> None:
         counts: Counter[tuple[str, str]] = Counter()
         for stored in module.stored_events():
-            counts[stored.topic, module.mapper.read(stored).handler or ""] += 1
+            recorded = module.mapper.read(stored)
+            counts[stored.topic, recorded.handler or ""] += 1
+            self._types[str(recorded.id)] = stored.topic
         for (topic, name), count in counts.items():
             cls: Any = module.registry.get(topic)
             event = self._event(module, cls) if cls else self._unknown(module, topic)
@@ -116,6 +119,17 @@ class _Builder:
             if row.handler and sender in self._nodes:
                 kind = "event" if row.envelope.kind == "event" else "sync"
                 self._edges[sender, message, kind] += 1
+            elif projector := self._projector(module, row.envelope.causation_id, message):
+                self._edges[projector, message, "event"] += 1
+
+    def _projector(self, module: Module, event_id: str | None, contract: str) -> str | None:
+        """The projector that made a contract of a recorded event."""
+        cls = module.registry.get(self._types.get(event_id or "", ""))
+        for projector in module.dispatcher.projectors_of(cls) if cls else ():
+            id_ = f"{module.name}/projector/{projector.name}"
+            if (id_, contract, "event") in self._edges:
+                return id_
+        return None
 
     def _message(self, module: Module, row: OutboxRow) -> str | None:
         envelope = row.envelope
