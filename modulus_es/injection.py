@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
 
 from modulus_es.errors import ServiceError
 from modulus_es.signatures import Parameter, label, parameters
@@ -93,8 +94,7 @@ async def _finish(generator: Any) -> None:
             raise ServiceError(f"{generator.__qualname__} yields twice; a factory yields once")
 
 
-@dataclass(eq=False, slots=True)
-class Registration:
+class Registration(msgspec.Struct, eq=False):
     """One service: how it is made, for how long it lives, and its singleton instance."""
 
     service: Any
@@ -132,7 +132,7 @@ class Registration:
         """The same before it was made; whoever still makes the old one disturbs nobody."""
         if self.kind == "instance":
             return self
-        return replace(self, instance=UNMADE, pending=None)
+        return msgspec.structs.replace(self, instance=UNMADE, pending=None)
 
     def make(self, call: Callable[..., Any], arguments: Sequence[Any], scope: Scope) -> Any:
         """Make one without an ``await``, and leave its clean-up with ``scope``."""
@@ -183,8 +183,7 @@ def _is_unstarted(made: Any) -> bool:
     return inspect.isgenerator(made) or inspect.isasyncgen(made)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """How one argument is got; ``aget`` is there only where that takes an ``await``.
 
     ``settles`` says that it makes a singleton, and is a constant from then on.

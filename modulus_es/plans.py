@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_origin
+
+import msgspec
 
 from modulus_es.errors import ServiceError, ServiceLifetimeError, ServiceNotFoundError
 from modulus_es.injection import UNMADE, Node, Registration, Scope, arguments_of
@@ -136,8 +137,7 @@ def _from_context(nodes: Sequence[Node]) -> Bind:
     return bind
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True):
     """Who asks: its name in messages, the name of its logger, and who asked for it.
 
     ``kept`` is true for a singleton and for all that it is made of.

@@ -7,8 +7,9 @@ database connection is an exception.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+
+import msgspec
 
 from modulus_es.errors import ResultError
 
@@ -22,8 +23,7 @@ ErrorKind: TypeAlias = Literal[
 _KINDS = ("failure", "validation", "not_found", "conflict", "unauthorized", "forbidden")
 
 
-@dataclass(frozen=True, slots=True)
-class Error:
+class Error(msgspec.Struct, frozen=True):
     """Why something did not happen, said to the caller.
 
     ``kind`` is one of failure, validation, not_found, conflict, unauthorized

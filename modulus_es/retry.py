@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+
+class Retry(msgspec.Struct, frozen=True):
     """Attempts with exponentially growing waits between them.
 
     ``attempts`` counts the first one too. The waits are ``first``, ``first *
