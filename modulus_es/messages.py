@@ -33,7 +33,9 @@ class Message:
         define(cls, name)
         cls.class_version = version
         if Message in cls.__bases__:
-            dataclass(frozen=True, repr=False)(cls)
+            # The bases have no fields, but for the contract's own four.
+            if cls.__dict__.get("__annotations__", {}).keys() & set(_CONTRACT):
+                dataclass(frozen=True, repr=False)(cls)
             return
         refuse_reserved(cls, cls.__dict__.get("__annotations__", {}), _CONTRACT)
         dataclass(frozen=True, repr=False)(cls)

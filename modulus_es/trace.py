@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+
+import msgspec
 
 from modulus_es.clock import iso
 
 
-class TraceRecord(NamedTuple):
+class TraceRecord(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened.
 
     ``time`` is when it ended, by the system's clock; ``duration`` is in seconds
@@ -56,7 +57,7 @@ class TraceRecord(NamedTuple):
         return f"<{iso(self.time)} {said}>"
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One attempt to run one handler for one message, with its outcome.
 
     ``outcome`` is done, failed (a command answered a `Failure`), retry,
