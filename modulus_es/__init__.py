@@ -31,6 +31,7 @@ from modulus_es.errors import (
     HandlerNotFoundError,
     HandlerResultError,
     HandlerSignatureError,
+    HeldBackError,
     LeaseLostError,
     ModulusError,
     NameClashError,
@@ -70,8 +71,8 @@ from modulus_es.module import Module
 from modulus_es.relay import OutboxRelay
 from modulus_es.result import Error, Failure, Result, Success
 from modulus_es.retry import Retry
-from modulus_es.scheduler import Run, Step
 from modulus_es.services import Services
+from modulus_es.steps import Run, Step
 from modulus_es.system import System
 from modulus_es.trace import Delivery, Trace, TraceRecord
 from modulus_es.transports.port import Transport
@@ -103,6 +104,7 @@ __all__ = [
     "HandlerNotFoundError",
     "HandlerResultError",
     "HandlerSignatureError",
+    "HeldBackError",
     "Inbox",
     "IntegrationEvent",
     "IntegrationEventHandler",

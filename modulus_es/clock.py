@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from heapq import heappop, heappush
-from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
+
+from modulus_es.strands import current
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 """Where virtual time begins for a system with a seed."""
@@ -50,6 +50,8 @@ def to_utc(moment: datetime, what: str = "a time") -> datetime:
 class SystemClock:
     """The machine's clock, in UTC.
 
+    While a handler waits on it, the system goes on with other work.
+
     >>> SystemClock().now().tzinfo
     datetime.timezone.utc
     """
@@ -60,6 +62,10 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many real seconds."""
+        strand = current.get()
+        if strand is not None and strand.scheduler.clock is self:
+            await strand.scheduler.sleep(seconds)
+            return
         import asyncio  # noqa: PLC0415 - it is slow to import, and a program that waits has it
 
         await asyncio.sleep(seconds)
@@ -71,19 +77,20 @@ class SystemClock:
 class VirtualClock:
     """A clock that jumps: waiting takes no time, and is recorded as if it did.
 
-    A system moves it, to the next moment at which something is due. ``sleep``
-    is the only wait that it sees; ``asyncio.sleep`` passes no virtual time.
+    A system moves it, to the next moment at which something is due; one that no
+    system has moves itself. ``sleep`` is the only wait that it sees;
+    ``asyncio.sleep`` passes no virtual time.
 
+    >>> import asyncio
     >>> clock = VirtualClock(datetime(2013, 2, 8, tzinfo=UTC))
+    >>> asyncio.run(clock.sleep(30))
     >>> clock
-    VirtualClock(2013-02-08T00:00:00Z)
+    VirtualClock(2013-02-08T00:00:30Z)
     """
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = START if start is None else to_utc(start, "start")
-        self._sleepers: list[tuple[datetime, int, Any, Any]] = []
-        self._order = count()
-        self.on_sleep: Callable[[], Any] | None = None
+        self._sleep: Callable[[float], Awaitable[None]] | None = None
 
     def now(self) -> datetime:
         """The virtual time, in UTC."""
@@ -95,36 +102,23 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many virtual seconds."""
-        if seconds > 0:
-            await self.sleep_until(self._now + timedelta(seconds=seconds))
+        if seconds <= 0:
+            return
+        if self._sleep is None:
+            self.jump(self._now + timedelta(seconds=seconds))
+        else:
+            await self._sleep(seconds)
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Wait for a virtual moment."""
-        import asyncio  # noqa: PLC0415 - see SystemClock.sleep
+        """Wait for a virtual moment; one that is over is not waited for."""
+        await self.sleep((to_utc(moment) - self._now).total_seconds())
 
-        if moment <= self._now:
-            return
-        woken = asyncio.get_running_loop().create_future()
-        sleeper = None if self.on_sleep is None else self.on_sleep()
-        heappush(self._sleepers, (moment, next(self._order), woken, sleeper))
-        await woken
-
-    def next_wake(self) -> datetime | None:
-        """When the next sleeper wants to be woken."""
-        while self._sleepers and self._sleepers[0][2].done():
-            heappop(self._sleepers)
-        return self._sleepers[0][0] if self._sleepers else None
-
-    def take_due(self) -> tuple[Any, Any] | None:
-        """Who is due longest: the future to resolve, and what ``on_sleep`` said of it."""
-        moment = self.next_wake()
-        if moment is None or moment > self._now:
-            return None
-        _, _, woken, sleeper = heappop(self._sleepers)
-        return woken, sleeper
+    def moved_by(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Leave it to a scheduler to let time pass; ``sleep`` is how one waits there."""
+        self._sleep = sleep
 
     def __repr__(self) -> str:
-        return f"VirtualClock({self._now.isoformat().replace('+00:00', 'Z')})"
+        return f"VirtualClock({iso(self._now)})"
 
 
 def iso(moment: datetime | None) -> str:

@@ -34,6 +34,7 @@ data::
     │   └── LeaseLostError            somebody else finished this delivery
     └── TransportError                the transport said no
         ├── TransportURLError         no transport answers to this URL
+        ├── HeldBackError             a message must wait for an earlier one of its key
         └── TransportUnavailableError the transport cannot be reached now
             └── NoAcknowledgementError it is not known whether a message arrived
 
@@ -214,6 +215,13 @@ class TransportError(ModulusError):
 
 class TransportURLError(TransportError):
     """No transport answers to this URL; the message lists the ones that exist."""
+
+
+class HeldBackError(TransportError):
+    """The message was not sent: an earlier one of its key failed, or nobody listens any more.
+
+    It stays in the outbox, and no attempt is counted.
+    """
 
 
 class TransportUnavailableError(TransportError):

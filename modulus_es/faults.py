@@ -45,7 +45,7 @@ class Network:
         self._latency = (0.0, 0.0)
         self._cuts: set[frozenset[str]] = set()
         self.perfect = True
-        self.on_change: Callable[[], None] | None = None
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def loss(self) -> float:
@@ -114,6 +114,10 @@ class Network:
         self._cuts.clear()
         self._changed()
 
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` whenever a knob was turned, from now on."""
+        self._watchers.append(watcher)
+
     def loses(self) -> bool:
         """Chance decides whether this message is lost."""
         return self._loss > 0 and self._random.random() < self._loss
@@ -141,8 +145,8 @@ class Network:
         self.perfect = not (
             self._loss or self._duplicates or self._reorder or self._latency[1] or self._cuts
         )
-        if self.on_change is not None:
-            self.on_change()
+        for watcher in self._watchers:
+            watcher()
 
     def __repr__(self) -> str:
         said = [

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from modulus_es.clock import Clock, VirtualClock
+from modulus_es.clock import Clock
 from modulus_es.envelope import Envelope
 from modulus_es.errors import (
+    HeldBackError,
     NoAcknowledgementError,
     SimulatedCrash,
     TransportUnavailableError,
 )
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Faults
 from modulus_es.retry import Retry
-from modulus_es.scheduler import Scheduler, Step
+from modulus_es.steps import Step
 from modulus_es.stores.port import OutboxRow, Store
 from modulus_es.trace import Trace, TraceRecord
 from modulus_es.transports.port import Transport
+
+if TYPE_CHECKING:
+    from modulus_es.scheduler import Scheduler
 
 LEASE = timedelta(seconds=30)
 """How long a claim lasts that nobody gives back."""
@@ -32,8 +37,14 @@ BATCH = 100
 class OutboxRelay:
     """Claims rows of one outbox, hands them to the transport, and marks what became of them.
 
-    Any number of relays may work on one store; each has an ``owner`` name of
-    its own. A transport that is down consumes no attempt: the relay waits.
+    A module has one that a run lets work. Any number of others may work on the
+    same store, each under a name of its own; see `System.new_relay`. A transport
+    that is down consumes no attempt: the relay waits.
+
+    >>> from modulus_es import System
+    >>> system = System(seed=7)
+    >>> system.new_relay(system.module("orders"), "second")
+    OutboxRelay(orders.second-1)
     """
 
     retry = Retry(attempts=5, first=1.0, longest=30.0, jitter=0.5)
@@ -57,6 +68,10 @@ class OutboxRelay:
         self._failures = 0
         self._down: str | None = None
         self._again_at: datetime | None = None
+        self._last: Envelope | None = None
+        # The positions that are on their way, and whether others may be claimed by mistake.
+        self._travelling: set[int] = set()
+        self._interrupted = False
 
     @property
     def module(self) -> str:
@@ -70,11 +85,12 @@ class OutboxRelay:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Hand over the next rows that are due; None if there are none."""
+        if self._interrupted:
+            await self._give_back()
         now = self._clock.now()
-        if self._again_at is not None:
-            if now < self._again_at:
-                return None
-            self._again_at = None
+        if self._again_at is not None and now < self._again_at:
+            return None
+        self._again_at = None
         owner = self.owner
         try:
             rows = await self.store.claim_outbox(
@@ -82,31 +98,28 @@ class OutboxRelay:
             )
             if not rows:
                 return None
+            first = self._last = rows[0].envelope
             if self.transport.batching:
                 await self._hand_over(owner, rows)
             else:
-                for chain in _by_key(rows):
-                    if owner != self.owner:
-                        break  # it died over an earlier one: the lease frees the rest
-                    await self._scheduler.start(self._survive(self._chain(owner, chain)))
+                await self._send_off(owner, rows)
         except SimulatedCrash as crash:
             self._die(crash)
         except BaseException:
-            # What is claimed and not yet marked is claimed again when its lease is out.
-            self._lives += 1
+            self._interrupted = True
             raise
-        first = rows[0].envelope
         more = f"{first.type} and {len(rows) - 1} more" if len(rows) > 1 else first.type
         return Step(now, "relay", self.module, more, message_id=first.message_id)
 
-    async def due(self) -> datetime | None:
-        """When there is something to claim next."""
+    def doing(self) -> Step:
+        """What it has begun last."""
+        return self._about(self._last, "wait")
+
+    async def due(self, *, patient: bool) -> datetime | None:
+        """When there is something to claim next; a transport that is down is asked if patient."""
         if self._again_at is not None:
-            # To a virtual clock a transport that is down is no matter of time.
-            return None if isinstance(self._clock, VirtualClock) else self._again_at
-        return await self.store.outbox_due(
-            self.owner, self._clock.now(), self.transport.routes()
-        )
+            return self._again_at if patient else None
+        return await self.store.outbox_due(self.owner, self._clock.now(), self.transport.routes())
 
     def blocked(self) -> list[str]:
         """What waits for something else than time."""
@@ -130,58 +143,68 @@ class OutboxRelay:
     async def abandon(self) -> None:
         """Nothing is claimed between two calls of `work`."""
 
-    async def _survive(self, work: Awaitable[None]) -> None:
+    async def _give_back(self) -> None:
+        """Something interrupted it: give back what it has claimed and lost sight of."""
+        rows = await self.store.run(lambda: list(self.store.undelivered()))
+        owner, travelling = self.owner, self._travelling
+        await self.store.release_outbox(
+            owner, [r for r in rows if r.claimed_by == owner and r.position not in travelling]
+        )
+        self._interrupted = False
+
+    async def _send_off(self, owner: str, rows: Sequence[OutboxRow]) -> None:
+        """Each row travels by itself; the transport keeps the order of each key."""
+        for row in rows:
+            if owner != self.owner:
+                return  # it died over an earlier one: the lease frees the rest
+            about = self._about(row.envelope, "relay")
+            await self._scheduler.start(self._travel(owner, row), about)
+
+    async def _travel(self, owner: str, row: OutboxRow) -> str:
+        self._travelling.add(row.position)
         try:
-            await work
+            await self._hand_over(owner, [row])
         except SimulatedCrash as crash:
             self._die(crash)
+        except BaseException:
+            self._interrupted = True
+            raise
+        finally:
+            self._travelling.discard(row.position)
+        return row.status
 
-    async def _chain(self, owner: str, rows: Sequence[OutboxRow]) -> None:
-        """The rows of one key, one after the other; chance may let one be overtaken."""
-        for index, row in enumerate(rows):
-            if self.transport.overtakes(row.envelope):
-                self._scheduler.spawn(self._survive(self._overtaken(owner, row)))
-            elif not await self._hand_over(owner, [row]):
-                await self.store.release_outbox(owner, rows[index + 1 :])
-                return
-
-    async def _overtaken(self, owner: str, row: OutboxRow) -> None:
-        await self.transport.detour()
-        await self._hand_over(owner, [row])
-
-    async def _hand_over(self, owner: str, rows: Sequence[OutboxRow]) -> bool:
+    async def _hand_over(self, owner: str, rows: Sequence[OutboxRow]) -> None:
         if self._faults.armed:
             self._faults.reach("before_publish", self.module)
         answers = await self.transport.publish([_envelope(row) for row in rows])
+        if owner != self.owner:
+            return  # it died meanwhile, and the dead mark nothing
         if self._faults.armed:
             self._faults.reach("after_publish", self.module)
         now = self._clock.now()
         delivered = [row for row, error in zip(rows, answers, strict=True) if error is None]
-        for row in delivered:
-            self._say(row, now, "relay", "done")
-        await self.store.mark_delivered(owner, delivered, now)
-        for row, error in zip(rows, answers, strict=True):
-            if error is not None:
-                await self._failed(owner, row, error, now)
+        if delivered:
+            self._failures, self._down = 0, None
+            for row in delivered:
+                self._say(row, now, "relay", "done")
+            await self.store.mark_delivered(owner, delivered, now)
         if len(delivered) < len(rows):
-            return False
-        self._failures, self._down = 0, None
-        return True
+            for row, error in zip(rows, answers, strict=True):
+                if error is not None:
+                    await self._failed(owner, row, error, now)
 
     async def _failed(self, owner: str, row: OutboxRow, error: Exception, now: datetime) -> None:
         said = f"{type(error).__name__}: {error}"
-        if isinstance(error, TransportUnavailableError):
-            if isinstance(error, NoAcknowledgementError):
-                later = now + ACKNOWLEDGEMENT_TIMEOUT
-                self._say(row, now, "relay", "waiting", said)
-                await self.store.retry_outbox(owner, row, said, later, counted=False)
-            else:
-                self._say(row, now, "relay", "waiting", said)
-                await self.store.release_outbox(owner, [row])
-                self._failures += 1
-                self._down = str(error)
-                wait = self.retry.wait(self._failures, self._random)
-                self._again_at = now + timedelta(seconds=wait)
+        if isinstance(error, HeldBackError):
+            await self.store.release_outbox(owner, [row])
+        elif isinstance(error, NoAcknowledgementError):
+            self._say(row, now, "relay", "waiting", said)
+            later = now + ACKNOWLEDGEMENT_TIMEOUT
+            await self.store.retry_outbox(owner, row, said, later, counted=False)
+        elif isinstance(error, TransportUnavailableError):
+            self._say(row, now, "relay", "waiting", said)
+            await self.store.release_outbox(owner, [row])
+            self._wait(str(error), now)
         elif self.retry.is_last(row.attempts + 1):
             self._say(row, now, "dead", "dead", said)
             await self.store.bury_outbox(owner, row, said, now)
@@ -190,6 +213,13 @@ class OutboxRelay:
             self._say(row, now, "relay", "retry", said)
             await self.store.retry_outbox(owner, row, said, now + timedelta(seconds=wait))
 
+    def _wait(self, why: str, now: datetime) -> None:
+        """The transport is down: leave it alone for a while, longer each time."""
+        self._down = why
+        if self._again_at is None:
+            self._failures += 1
+            self._again_at = now + timedelta(seconds=self.retry.wait(self._failures, self._random))
+
     def _die(self, crash: SimulatedCrash) -> None:
         self._lives += 1
         self._trace.add(
@@ -197,6 +227,12 @@ class OutboxRelay:
                 self._clock.now(), "crash", self.module, handler="relay", outcome=crash.point
             )
         )
+
+    def _about(self, envelope: Envelope | None, kind: str) -> Step:
+        now = self._clock.now()
+        if envelope is None:
+            return Step(now, kind, self.module)
+        return Step(now, kind, self.module, envelope.type, "", "", envelope.message_id)
 
     def _say(
         self, row: OutboxRow, now: datetime, kind: str, outcome: str, error: str | None = None
@@ -225,10 +261,3 @@ class OutboxRelay:
 def _envelope(row: OutboxRow) -> Envelope:
     position = 0 if row.scheduled else row.position
     return msgspec.structs.replace(row.envelope, position=position, attempt=row.attempts + 1)
-
-
-def _by_key(rows: Sequence[OutboxRow]) -> list[list[OutboxRow]]:
-    chains: dict[str, list[OutboxRow]] = {}
-    for row in rows:
-        chains.setdefault(row.envelope.key, []).append(row)
-    return list(chains.values())

@@ -1,123 +1,31 @@
-"""What happens next: one thing at a time, and time jumps when nothing is due.
+"""What happens next: one thing at a time, and time passes when nothing is due.
 
 One loop at a time *drives*: it takes the next thing from a source (a relay, a
-consumer) and awaits it. If that thing waits on the virtual clock, a new loop
-takes over, so that waiting handlers overlap in virtual time; the one that waited
-is a *strand*, and when its time has come the driving loop wakes it and waits
-until it is finished, or waits again.
+consumer) and awaits it. If that thing waits, a new loop takes over, so that
+waiting handlers overlap; the one that waited is a *strand*, and when it may go
+on the driving loop wakes it, and waits until it is finished or waits again. So
+only one thing happens at a time, in an order that chance has no part in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextvars import ContextVar, copy_context
+import asyncio
+from collections.abc import Coroutine
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any
 
-from modulus_es.clock import Clock, VirtualClock, iso
+from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
-
-if TYPE_CHECKING:
-    import asyncio
-
-T = TypeVar("T")
+from modulus_es.steps import Goal, Run, Source, Step
+from modulus_es.strands import Strand, Wait, current, resolve
+from modulus_es.waiting import Bell, Bystanders, WaitingRoom, let_others_run
 
 SWEEP = timedelta(seconds=5)
 """How often a live system looks for work that nobody woke it for."""
 
 _GIVE_WAY = 0.02  # seconds of work after which an interrupt must get its chance
-_SETTLE = 10  # rounds of the event loop for tasks that nobody waits for
-
-
-class Step(NamedTuple):
-    """One thing that happened: ``kind`` is relay, deliver, wake or wait.
-
-    >>> from modulus_es.clock import START
-    >>> Step(START, "deliver", "inventory", "OrderCreated", "ReserveStock", "done")
-    <2024-01-01T00:00:00Z deliver OrderCreated to inventory.ReserveStock: done>
-    """
-
-    time: datetime
-    kind: str
-    module: str = ""
-    type: str = ""
-    handler: str = ""
-    outcome: str = ""
-    message_id: str = ""
-
-    def __repr__(self) -> str:
-        where = f" {'to' if self.handler else 'from'} {self.module}" if self.module else ""
-        handler = f".{self.handler}" if self.handler else ""
-        what = f" {self.type}" if self.type else ""
-        outcome = f": {self.outcome}" if self.outcome else ""
-        return f"<{iso(self.time)} {self.kind}{what}{where}{handler}{outcome}>"
-
-
-class Run(NamedTuple):
-    """What a run did: how many steps, when it ended, and what is blocked, if anything.
-
-    >>> from modulus_es.clock import START
-    >>> Run(3, START, ())
-    <ran 3 steps to 2024-01-01T00:00:00Z; nothing is due>
-    """
-
-    steps: int
-    time: datetime
-    blocked: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        rest = f"blocked: {'; '.join(self.blocked)}" if self.blocked else "nothing is due"
-        return f"<ran {self.steps} {'step' if self.steps == 1 else 'steps'} to {iso(self.time)}; {rest}>"
-
-
-class Source(Protocol):
-    """Where work comes from."""
-
-    async def work(self, limit: int) -> Step | None:
-        """Do the next thing that is due, in a batch of at most ``limit``; None if nothing is."""
-
-    async def due(self) -> datetime | None:
-        """When something is due next; None if nothing is."""
-
-    def blocked(self) -> list[str]:
-        """What waits for something else than time."""
-
-    def resume(self) -> None:
-        """A new run begins: try again what was blocked."""
-
-    async def abandon(self) -> None:
-        """Give back what is claimed and not begun."""
-
-
-class Strand:
-    """Something that was begun and may wait on the virtual clock."""
-
-    __slots__ = ("asleep", "settled", "token")
-
-    def __init__(self, token: object) -> None:
-        self.token = token
-        self.asleep = 0
-        self.settled: asyncio.Future[None] | None = None
-
-    def settle(self) -> None:
-        """It is finished, or waits again: whoever waits for that may go on."""
-        if self.settled is not None and not self.settled.done():
-            self.settled.set_result(None)
-
-
-_strand: ContextVar[Strand | None] = ContextVar("modulus_es_strand", default=None)
-
-
-class _Goal:
-    __slots__ = ("done", "forever", "limit", "most", "steps", "until")
-
-    def __init__(
-        self, until: datetime | None, limit: int, most: int, forever: bool, done: Any
-    ) -> None:
-        self.until, self.limit, self.most, self.forever = until, limit, most, forever
-        self.steps: list[Step] = []
-        self.done: asyncio.Future[int] = done
 
 
 class Scheduler:
@@ -128,324 +36,319 @@ class Scheduler:
         self.sources: list[Source] = []
         self._virtual = clock if isinstance(clock, VirtualClock) else None
         if self._virtual is not None:
-            self._virtual.on_sleep = self._falls_asleep
-        self._goal: _Goal | None = None
-        self._token: object | None = None
+            self._virtual.moved_by(self.sleep)
+        self._bell = Bell()
+        self._room = WaitingRoom()
+        self._goal: Goal | None = None
+        self._driving: Strand | None = None
         self._driver: asyncio.Task[None] | None = None
-        self._count = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._failure: BaseException | None = None
+        self._bystanders = Bystanders(self._virtual, self._room, self._let_one_go_on)
+        # How often the bell had rung when a source last had nothing to do.
+        self._quiet: dict[int, int] = {}
+        self._skipped = False
         self._next_source = 0
-        self._blocked: list[tuple[Callable[[], bool], str, Any, Strand | None]] = []
-        self._spawned: set[asyncio.Task[None]] = set()
-        self._woken: asyncio.Event | None = None
-        self._idle: asyncio.Task[None] | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._goal is not None
 
     async def run(
-        self,
-        until: datetime | None = None,
-        limit: int = 100_000,
-        *,
-        most: int = 100,
-        forever: bool = False,
+        self, until: datetime | None = None, limit: int = 100_000, *, forever: bool = False
     ) -> Run:
-        """Do what is due, jumping to the next due time, not beyond ``until``.
+        """Do what is due, letting time pass to the next due time, not beyond ``until``.
 
-        Raises `StepLimitError` after ``limit`` things. ``most`` is the size of
-        a batch; ``forever`` goes on when nothing is due.
+        Raises `StepLimitError` after ``limit`` steps; ``forever`` has no limit, and
+        waits when nothing is due, until `finish` or until it is cancelled.
         """
-        goal = await self._drive(until, limit, most, forever, stop_after=None)
-        return Run(self._count, self.clock.now(), tuple(self._what_is_blocked()) if goal else ())
+        done = asyncio.get_running_loop().create_future()
+        goal = Goal(done, until, limit, forever=forever)
+        await self._reach(goal)
+        return Run(goal.count, self.clock.now(), tuple(self._blocked()))
 
     async def step(self) -> Step | None:
         """Do exactly one thing and answer what it was; None if nothing is due."""
-        goal = await self._drive(None, 2, 1, False, stop_after=1)
-        return goal.steps[0] if goal.steps else None
+        goal = Goal(asyncio.get_running_loop().create_future(), single=True)
+        await self._reach(goal)
+        return goal.step
 
-    async def _drive(
-        self, until: datetime | None, limit: int, most: int, forever: bool, stop_after: int | None
-    ) -> _Goal:
-        import asyncio
-
+    def finish(self, limit: int) -> None:
+        """Let a run that goes on forever end when nothing is due, after ``limit`` more steps."""
         if self._goal is not None:
+            self._goal.forever, self._goal.limit = False, self._goal.count + limit
+            self.wake()
+
+    def wake(self) -> None:
+        """Something may be due now; may be called from any thread."""
+        self._bell.ring()
+
+    # What a part of the system does that takes time, or has to wait for others
+
+    async def start(self, work: Coroutine[Any, Any, str], about: Step) -> None:
+        """Begin a strand of its own; go on when it is finished or waits.
+
+        ``work`` answers its outcome, for whoever lets it go on later.
+        """
+        loop = asyncio.get_running_loop()
+        strand = Strand(self, about)
+        settled = strand.settled = loop.create_future()
+        context = copy_context()
+        context.run(current.set, strand)
+        task = loop.create_task(work, context=context)
+        self._tasks.add(task)
+
+        def finished(task: asyncio.Task[str]) -> None:
+            self._tasks.discard(task)
+            strand.finished = True
+            if not task.cancelled():
+                if (error := task.exception()) is not None:
+                    self._fail(error)
+                else:
+                    strand.about = about._replace(outcome=task.result())
+            strand.settle()
+
+        task.add_done_callback(finished)
+        await settled
+
+    def hold(self, why: str = "") -> Wait:
+        """Something to wait for that others release; see `Wait`."""
+        return Wait(self, why)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds of the clock, while others go on."""
+        wait = Wait(self)
+        if self._virtual is not None:
+            self._room.add(wait, self._virtual.now() + timedelta(seconds=seconds))
+            await wait
+            return
+        timer = asyncio.get_running_loop().call_later(seconds, wait.release)
+        self._room.timed += 1
+        try:
+            await wait
+        finally:
+            self._room.timed -= 1
+            timer.cancel()
+
+    def ready(self, wait: Wait) -> None:
+        """A `Wait` was released: it goes on in its turn."""
+        if wait.future is not None:
+            self._room.add(wait)
+            self.wake()
+
+    async def suspend(self, wait: Wait) -> None:
+        """Let others drive until this `Wait` goes on."""
+        wait.future = asyncio.get_running_loop().create_future()
+        strand = current.get()
+        if strand is None or strand.scheduler is not self:
+            self.wake()
+            await self._bystanders.wait(wait, running=self._goal is not None)
+            return
+        wait.strand = strand
+        if wait.why:
+            self._room.held[wait] = None
+        strand.waits += 1
+        if self._driving is strand:
+            self._hand_on(strand)
+        else:
+            strand.settle()
+        try:
+            await wait.future
+        finally:
+            strand.waits -= 1
+            self._room.held.pop(wait, None)
+
+    # How a run goes
+
+    async def _reach(self, goal: Goal) -> None:
+        strand = current.get()
+        if (self._goal is not None and not self._goal.done.get_loop().is_closed()) or (
+            strand is not None and strand.scheduler is self
+        ):
             raise ModulusError(
                 "the system is running already: a handler lets the system go on by returning, "
                 "or waits with clock.sleep(); a live system needs no run()"
             )
-        loop = asyncio.get_running_loop()
-        goal = self._goal = _Goal(until, limit, most, forever, loop.create_future())
-        self._count = 0
-        self._stop_after = stop_after
-        self._context = copy_context()
-        self._context.run(_strand.set, None)
-        self._woken = asyncio.Event()
-        for source in self.sources:
-            source.resume()
-        self._launch()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if goal.until is not None and goal.until < self.clock.now():
+            return
+        self._goal = goal
         try:
+            await self._bystanders.stop()
+            for source in self.sources:
+                source.resume()
+            self._bell.ring()
+            self._launch(goal)
             await goal.done
         finally:
-            self._goal = None
-            self._token = None
-            driver = self._driver
+            self._goal = self._driving = None
+            if goal.done.done() and not goal.done.cancelled():
+                goal.done.exception()  # it is known, whoever is told of it
+            driver, self._driver = self._driver, None
             if driver is not None and not driver.done():
                 driver.cancel()
                 await asyncio.wait([driver])
             for source in self.sources:
                 await source.abandon()
-        return goal
+            self._bystanders.go_on()
 
-    def wake(self) -> None:
-        """Something may be due now: a live system looks at once."""
-        if self._woken is not None:
-            self._woken.set()
+    def _launch(self, goal: Goal) -> None:
+        strand = self._driving = Strand(self)
+        loop = asyncio.get_running_loop()
+        self._driver = loop.create_task(self._drive(goal, strand), context=goal.context.copy())
+        # A driver that waits is a strand like any other, and must not be forgotten.
+        self._tasks.add(self._driver)
+        self._driver.add_done_callback(self._tasks.discard)
 
-    async def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin a strand of its own; go on when it is finished or waits."""
-        await self._await_strand(self.spawn(work))
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> Strand:
-        """Begin a strand of its own, without waiting."""
-        import asyncio
-
-        strand = Strand(None)
-        context = copy_context()
-        context.run(_strand.set, strand)
-        task = asyncio.get_running_loop().create_task(work, context=context)
-        strand.settled = asyncio.get_running_loop().create_future()
-        self._spawned.add(task)
-
-        def finished(task: asyncio.Task[None]) -> None:
-            self._spawned.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                self._fail(error)
-            strand.settle()
-
-        task.add_done_callback(finished)
-        return strand
-
-    async def until(self, condition: Callable[[], bool], why: str) -> None:
-        """Wait until ``condition`` holds; a run does not wait for it, and says ``why``."""
-        import asyncio
-
-        if condition():
-            return
-        woken = asyncio.get_running_loop().create_future()
-        self._blocked.append((condition, why, woken, self._falls_asleep()))
-        try:
-            await woken
-        finally:
-            self._blocked = [entry for entry in self._blocked if entry[2] is not woken]
-
-    def _what_is_blocked(self) -> list[str]:
-        said = {why: None for condition, why, _, _ in self._blocked if not condition()}
-        for source in self.sources:
-            said.update(dict.fromkeys(source.blocked()))
-        return list(said)
-
-    def _launch(self) -> None:
-        import asyncio
-
-        token = self._token = object()
-        self._driver = asyncio.get_running_loop().create_task(
-            self._loop(token), context=self._context.copy()
-        )
-
-    def _falls_asleep(self) -> Strand | None:
-        strand = _strand.get()
-        if strand is None:
-            if self._goal is None and self._virtual is not None:
-                self._drive_sleepers()
-            return None
-        strand.asleep += 1
-        if strand.token is not None and strand.token is self._token:
-            self._launch()
-        else:
-            strand.settle()
-        return strand
-
-    async def _loop(self, token: object) -> None:
-        import asyncio
-
+    def _hand_on(self, strand: Strand) -> None:
+        """The driver waits: let another drive, or end a run that was to take one step."""
         goal = self._goal
         assert goal is not None
-        began = perf_counter()
-        strand = Strand(token)
-        _strand.set(strand)
+        assert strand.source is not None
+        self._driving = self._driver = None
+        strand.about = strand.source.doing()
         try:
-            while self._token is token:
-                step = await self._next(goal)
-                if step is not None:
-                    self._note(goal, step)
-                if self._token is not token:
-                    strand.settle()
-                    return
-                if step is None or (
-                    self._stop_after is not None and len(goal.steps) >= self._stop_after
-                ):
-                    self._token = None
-                    _resolve(goal.done)
-                    return
-                if perf_counter() - began > _GIVE_WAY:
+            goes_on = goal.counts(strand.about)
+        except StepLimitError as error:
+            self._fail(error)
+        else:
+            if goes_on:
+                self._launch(goal)
+            else:
+                resolve(goal.done)
+
+    async def _drive(self, goal: Goal, strand: Strand) -> None:
+        current.set(strand)
+        began = perf_counter()
+        try:
+            while self._driving is strand:
+                step = await self._next(goal, strand)
+                if self._driving is not strand:
+                    strand.about = step or strand.about
+                elif step is None or not goal.counts(step):
+                    self._driving = None
+                    resolve(goal.done)
+                elif perf_counter() - began > _GIVE_WAY:
                     await asyncio.sleep(0)
+                    if self._virtual is None:
+                        self._bell.ring()
                     began = perf_counter()
         except asyncio.CancelledError:
-            strand.settle()
-            if self._goal is goal and not goal.done.done():
+            if self._driving is strand:
                 goal.done.cancel()
             raise
         except BaseException as error:
-            strand.settle()
             self._fail(error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            strand.finished = True
+            strand.settle()
 
-    def _note(self, goal: _Goal, step: Step) -> None:
-        self._count += 1
-        if self._stop_after is not None:
-            goal.steps.append(step)
-        if not goal.forever and self._count > goal.limit:
-            raise StepLimitError(
-                f"the run took more than {goal.limit} steps, the last of them {step!r}: perhaps "
-                "messages cause each other without end. Look at system.trace, or give "
-                "run(limit=...) more"
-            )
+    async def _next(self, goal: Goal, strand: Strand) -> Step | None:
+        """Do the next thing, or let time pass; None when there is no more to do."""
+        while True:
+            if not self._room.empty and (step := await self._let_one_go_on()) is not None:
+                return step
+            step = await self._work(goal, strand)
+            if step is None and self._driving is strand and self._skipped:
+                # Before time passes, everybody is asked once more, woken or not.
+                self._quiet.clear()
+                step = await self._work(goal, strand)
+            if step is not None or self._driving is not strand:
+                return step
+            if not await self._pass_time(goal, strand):
+                return None
+
+    async def _work(self, goal: Goal, strand: Strand) -> Step | None:
+        """Ask one source after the other, but those that had nothing to do and nobody woke."""
+        sources, quiet, bell = self.sources, self._quiet, self._bell
+        self._skipped = False
+        for offset in range(len(sources)):
+            index = (self._next_source + offset) % len(sources)
+            count = bell.count
+            if quiet.get(index) == count:
+                self._skipped = True
+                continue
+            source = strand.source = sources[index]
+            step = await source.work(goal.batch)
+            if step is not None:
+                self._next_source = index + 1
+                return step
+            if self._driving is not strand:
+                return None
+            quiet[index] = count
+        return None
+
+    async def _let_one_go_on(self) -> Step | None:
+        """Wake one that waits, until it is finished or waits again; None if nobody may go on."""
+        wait = self._room.take(self.clock.now())
+        if wait is None:
+            return None
+        strand = wait.strand
+        if strand is None or strand.finished or strand.waits > 1:
+            # Nobody can say when this has come to an end, or waits again.
+            resolve(wait.future)
+            await let_others_run()
+        else:
+            settled = strand.settled = asyncio.get_running_loop().create_future()
+            resolve(wait.future)
+            await settled
+        if strand is None or strand.about is None:
+            return Step(self.clock.now(), "wake")
+        return strand.about._replace(time=self.clock.now(), kind="wake")
+
+    async def _pass_time(self, goal: Goal, strand: Strand) -> bool:
+        """Nothing is due now: let time pass; answers whether to go on."""
+        patient = self._virtual is None or goal.until is not None
+        asked = [await source.due(patient=patient) for source in self.sources]
+        due = [moment for moment in asked if moment is not None]
+        if self._driving is not strand:
+            return False
+        if self._virtual is None:
+            return await self._pass_real_time(goal, due)
+        if (moment := self._room.next_moment()) is not None:
+            due.append(moment)
+        now, moment = self._virtual.now(), min(due, default=None)
+        if moment is not None and (goal.until is None or moment <= goal.until):
+            if moment <= now:
+                # Somebody else is at it; nobody may be kept from interrupting.
+                await asyncio.sleep(0)
+            self._virtual.jump(moment)
+            self._bell.ring()
+            return True
+        if goal.until is not None:
+            self._virtual.jump(goal.until)
+        if goal.forever:
+            await self._wait_for_work(SWEEP.total_seconds())
+        return goal.forever
+
+    async def _pass_real_time(self, goal: Goal, due: list[datetime]) -> bool:
+        now = self.clock.now()
+        if goal.until is not None:
+            due.append(goal.until)
+        waits = min([SWEEP, *(moment - now for moment in due)]).total_seconds()
+        goes_on = goal.forever or self._room.timed > 0 or (goal.until or now) > now
+        if goes_on:
+            await self._wait_for_work(max(0.0, waits))
+        return goes_on or (waits <= 0 and goal.until is None)
+
+    async def _wait_for_work(self, seconds: float) -> None:
+        """Wait until somebody wakes the system, or until it is time to look for work unasked."""
+        heard = min(self._quiet.values(), default=self._bell.count)
+        if not await self._bell.wait(seconds, heard):
+            if self._virtual is not None:
+                # No virtual time passes over what is tried again after a while.
+                for source in self.sources:
+                    source.resume()
+            self._bell.ring()
 
     def _fail(self, error: BaseException) -> None:
         goal = self._goal
-        if goal is not None and not goal.done.done():
-            self._token = None
+        self._driving = None
+        if goal is None or goal.done.done():
+            self._failure = error
+        else:
             goal.done.set_exception(error)
 
-    async def _next(self, goal: _Goal) -> Step | None:
-        while True:
-            woken = await self._wake_one()
-            if woken is not None:
-                return woken
-            sources = self.sources
-            for offset in range(len(sources)):
-                index = (self._next_source + offset) % len(sources)
-                step = await sources[index].work(goal.most)
-                if step is not None:
-                    self._next_source = index + 1
-                    return step
-            if not await self._pass_time(goal):
-                return None
-
-    async def _pass_time(self, goal: _Goal) -> bool:
-        due = [moment for source in self.sources if (moment := await source.due()) is not None]
-        if self._virtual is not None:
-            if (wake := self._virtual.next_wake()) is not None:
-                due.append(wake)
-            moment = min(due, default=None)
-            if moment is not None and (goal.until is None or moment <= goal.until):
-                self._virtual.jump(moment)
-                return True
-            if goal.until is not None:
-                self._virtual.jump(goal.until)
-        if not goal.forever:
-            return False
-        await self._wait_for_work(min(due, default=None))
-        return True
-
-    async def _wait_for_work(self, due: datetime | None) -> None:
-        import asyncio
-
-        assert self._woken is not None
-        seconds = SWEEP.total_seconds()
-        if due is not None and self._virtual is None:
-            seconds = min(seconds, max(0.0, (due - self.clock.now()).total_seconds()))
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            for source in self.sources:
-                source.resume()
-        self._woken.clear()
-
-    async def _wake_one(self) -> Step | None:
-        import asyncio
-
-        for entry in self._blocked:
-            condition, why, woken, strand = entry
-            if not woken.done() and condition():
-                await self._resume(woken, strand)
-                return Step(self.clock.now(), "wake", outcome=f"no longer {why}")
-        if self._virtual is not None and (due := self._virtual.take_due()) is not None:
-            if not due[0].cancelled():
-                await self._resume(*due)
-            return Step(self.clock.now(), "wake")
-        if self._spawned and self._virtual is None:
-            await asyncio.sleep(0)
-        return None
-
-    async def _resume(self, woken: asyncio.Future[None], strand: Strand | None) -> None:
-        import asyncio
-
-        if strand is None:
-            _resolve(woken)
-            await _let_others_run()
-            return
-        strand.asleep -= 1
-        strand.settled = asyncio.get_running_loop().create_future()
-        _resolve(woken)
-        await self._await_strand(strand)
-
-    async def _await_strand(self, strand: Strand) -> None:
-        if strand.asleep:
-            # Another part of it still waits on the clock, so it may not settle.
-            await _let_others_run()
-        elif strand.settled is not None:
-            await strand.settled
-        strand.settled = None
-
-    def _drive_sleepers(self) -> None:
-        """Somebody waits outside a run: time has to pass for them all the same."""
-        import asyncio
-
-        if self._idle is None or self._idle.done():
-            self._idle = asyncio.get_running_loop().create_task(self._pass_sleepers())
-
-    async def _pass_sleepers(self) -> None:
-        assert self._virtual is not None
-        while True:
-            await _let_others_run()
-            moment = self._virtual.next_wake()
-            if moment is None or self._goal is not None:
-                return
-            self._virtual.jump(moment)
-            due = self._virtual.take_due()
-            if due is not None and not due[0].cancelled():
-                await self._resume(*due)
-
-
-def _resolve(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def _let_others_run() -> None:
-    import asyncio
-
-    for _ in range(_SETTLE):
-        await asyncio.sleep(0)
-
-
-class Pending(Awaitable[T]):
-    """Something that happens when it is awaited; until then it says so.
-
-    >>> Pending("system.run()", lambda: None)
-    <system.run() has not happened yet: write `await system.run()`>
-    """
-
-    def __init__(self, call: str, begin: Callable[[], Awaitable[T]]) -> None:
-        self._call, self._begin = call, begin
-
-    def __await__(self) -> Generator[Any, None, T]:
-        return self._begin().__await__()
-
-    def __repr__(self) -> str:
-        return f"<{self._call} has not happened yet: write `await {self._call}`>"
+    def _blocked(self) -> list[str]:
+        said = [why for source in self.sources for why in source.blocked()]
+        return list(dict.fromkeys([*self._room.blocked(), *said]))

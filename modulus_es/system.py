@@ -33,8 +33,8 @@ from modulus_es.relay import OutboxRelay
 from modulus_es.replay import replay_dead_letters
 from modulus_es.result import Result
 from modulus_es.retry import Retry
-from modulus_es.scheduler import Pending, Run, Scheduler, Step
 from modulus_es.services import Services
+from modulus_es.steps import Pending, Run, Step
 from modulus_es.stores.memory import MemoryDatabase
 from modulus_es.trace import Trace, TraceRecord
 from modulus_es.transports.memory import MemoryTransport
@@ -97,6 +97,8 @@ class System:
         database = self._database(store)
         self.clock: Clock = clock or self._virtual_clock(start, database)
         self.trace = Trace(trace)
+        from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
+
         self.scheduler = Scheduler(self.clock)
         self.network = Network(Random(f"modulus_es:network:{self.seed}"))
         self.faults = Faults()
@@ -113,14 +115,14 @@ class System:
             }
         )
         self.transport: Transport = self._open_transport(transport)
-        self.network.on_change = self.scheduler.wake
         self.contracts = Registry("the system")
         self.retry = retry or Retry()
         self.retry_conflicts = retry_conflicts
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}
         self._relays: list[OutboxRelay] = []
-        self._live: asyncio.Task[Any] | None = None
+        self._live: asyncio.Task[Run] | None = None
+        self._failure: BaseException | None = None
         ambient.make_last(self)
 
     # Modules
@@ -279,27 +281,32 @@ class System:
         import asyncio
 
         self._raise_background_failure()
-        if self._live is None:
+        if self._live is None or self._live.done():
             await self.transport.start()
-            self._live = asyncio.get_running_loop().create_task(
-                self.scheduler.run(forever=True)
-            )
+            loop = asyncio.get_running_loop()
+            self._live = loop.create_task(self.scheduler.run(forever=True))
             self._live.add_done_callback(self._note_failure)
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """Finish what is due, and stop; raises what failed in the background."""
+        """Finish what is due, and stop.
+
+        Raises `BackgroundError` where something failed in the background since the
+        last call.
+        """
         import asyncio
 
-        live, self._live = self._live, None
-        if live is not None:
+        live = self._live
+        if live is None:
+            return
+        try:
+            if not live.done():
+                self.scheduler.finish(self._limit())
+                await asyncio.wait([live])
+            self._raise_background_failure()
+        finally:
             live.cancel()
-            await asyncio.wait([live])
-            failure = None if live.cancelled() else live.exception()
-            if failure is not None:
-                await self.transport.stop()
-                raise BackgroundError(f"the live system failed: {failure}") from failure
-            await self.scheduler.run(limit=self._limit())
+            self._live = None
             await self.transport.stop()
 
     def close(self) -> None:
@@ -361,7 +368,7 @@ class System:
         self,
         *,
         correlation: str | None = None,
-        type: str | None = None,  # noqa: A002
+        type: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Timeline:
@@ -397,7 +404,7 @@ class System:
     def __repr__(self) -> str:
         names = ", ".join(self._modules) or "none"
         drawn = " (drawn)" if self._drawn else ""
-        live = ", live" if self._live is not None else ""
+        live = ", live" if self._live is not None and not self._live.done() else ""
         at = iso(self.now()) if isinstance(self.clock, VirtualClock) else repr(self.clock)
         return f"System(seed={self.seed}{drawn}, modules: {names}, {at}{live})"
 
@@ -448,6 +455,7 @@ class System:
 
     def _note_failure(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
             self.trace.add(
                 TraceRecord(
                     self.now(), "failure", "", error=f"{type(error).__name__}: {error}"
@@ -455,10 +463,8 @@ class System:
             )
 
     def _raise_background_failure(self) -> None:
-        live = self._live
-        if live is not None and live.done() and not live.cancelled():
-            self._live = None
-            failure = live.exception()
+        failure, self._failure = self._failure, None
+        if failure is not None:
             raise BackgroundError(f"the live system failed: {failure}") from failure
 
     def _virtual_clock(self, start: datetime | None, database: Database) -> VirtualClock:
@@ -478,7 +484,7 @@ class System:
 
     def _open_transport(self, url: str) -> Transport:
         if url == "memory://":
-            return MemoryTransport(self.clock, self.network, self.trace, self.scheduler)
+            return MemoryTransport(self.network, self.trace, self.scheduler)
         raise TransportURLError(f"no transport answers to {_redacted(url)!r}; there is: memory://")
 
 

@@ -20,13 +20,26 @@ class Subscription(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries envelopes from outboxes to inboxes, at least once, in order per key."""
+    """Carries envelopes from outboxes to inboxes: at least once, in order per key.
+
+    In order means, for one sender, one key and one receiving module: in the order
+    in which `publish` was called and got them. While one has not arrived, later
+    ones do not; when one fails, those that wait behind it are held back.
+
+    >>> from modulus_es import System
+    >>> System(seed=7).transport
+    MemoryTransport()
+    """
 
     url: str
 
     @property
     def batching(self) -> bool:
-        """Whether many messages may be published in one call."""
+        """Whether `publish` takes many messages at a time.
+
+        Otherwise a relay makes a call for each, and does not wait for one before
+        it makes the next.
+        """
 
     def subscribe(self, module: str, subscription: Subscription, receive: Receive) -> None:
         """Hand over to ``receive`` from now on what ``module`` listens for.
@@ -40,16 +53,12 @@ class Transport(Protocol):
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Exception | None]:
         """Hand over messages, in this order; answers per message None or why not.
 
-        None means that it is durably held on the other side. A
-        `TransportUnavailableError` means that the transport is down: no attempt
-        is counted. Anything else counts as a failed attempt of that message.
+        None means that it is durably held on the other side. A `HeldBackError`
+        means that it was not sent because an earlier one of its key failed, or
+        because nobody listens for it any more; a `TransportUnavailableError` that
+        the transport is down: neither is counted as an attempt. Anything else is a
+        failed attempt to send that message, and of no other.
         """
-
-    def overtakes(self, envelope: Envelope) -> bool:
-        """Whether the messages after this one may overtake it; false on a real transport."""
-
-    async def detour(self) -> None:
-        """Let an overtaken message take longer; only a simulated network needs it."""
 
     async def start(self) -> None:
         """Begin to receive."""

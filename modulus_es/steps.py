@@ -1,0 +1,170 @@
+"""What a run is made of: where work comes from, its steps, its goal and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from modulus_es.clock import iso
+from modulus_es.errors import StepLimitError
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class Step(NamedTuple):
+    """One thing that happened: ``kind`` is relay, deliver, wait or wake.
+
+    *relay* hands messages of an outbox to the transport, *deliver* runs one
+    handler for one message. What begins to wait on the clock meanwhile is a
+    *wait*; when it goes on, that is a *wake*.
+
+    >>> from modulus_es.clock import START
+    >>> Step(START, "deliver", "inventory", "OrderCreated", "ReserveStock", "done")
+    <2024-01-01T00:00:00Z deliver OrderCreated to inventory.ReserveStock: done>
+    """
+
+    time: datetime
+    kind: str
+    module: str = ""
+    type: str = ""
+    handler: str = ""
+    outcome: str = ""
+    message_id: str = ""
+
+    def __repr__(self) -> str:
+        where = f" {'to' if self.handler else 'from'} {self.module}" if self.module else ""
+        handler = f".{self.handler}" if self.handler else ""
+        what = f" {self.type}" if self.type else ""
+        outcome = f": {self.outcome}" if self.outcome else ""
+        return f"<{iso(self.time)} {self.kind}{what}{where}{handler}{outcome}>"
+
+
+class Run(NamedTuple):
+    """What a run did: how many steps, when it ended, and what is blocked, if anything.
+
+    >>> from modulus_es.clock import START
+    >>> Run(3, START, ())
+    <ran 3 steps to 2024-01-01T00:00:00Z; nothing is due>
+    >>> Run(1, START, ("cut off: orders | inventory",))
+    <ran 1 step to 2024-01-01T00:00:00Z; blocked: cut off: orders | inventory>
+    """
+
+    steps: int
+    time: datetime
+    blocked: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        rest = f"blocked: {'; '.join(self.blocked)}" if self.blocked else "nothing is due"
+        steps = "step" if self.steps == 1 else "steps"
+        return f"<ran {self.steps} {steps} to {iso(self.time)}; {rest}>"
+
+
+class Source(Protocol):
+    """Where work comes from."""
+
+    async def work(self, limit: int) -> Step | None:
+        """Do the next thing that is due, in a batch of at most ``limit``; None if nothing is."""
+
+    def doing(self) -> Step:
+        """What it has begun last, as a step of kind wait."""
+
+    async def due(self, *, patient: bool) -> datetime | None:
+        """When something is due next; None if nothing is.
+
+        Who is ``patient`` also counts what is tried again only because time passes.
+        """
+
+    def blocked(self) -> list[str]:
+        """What waits for something else than time."""
+
+    def resume(self) -> None:
+        """A new run begins: try again what was blocked."""
+
+    async def abandon(self) -> None:
+        """Give back what is claimed and not begun."""
+
+
+class Goal:
+    """What one run is to do, and how far it is; ``done`` is when it has ended.
+
+    It goes on ``until`` a time, for at most ``limit`` steps or ``forever``; or it
+    takes a ``single`` step.
+    """
+
+    __slots__ = ("batch", "context", "count", "done", "forever", "limit", "single", "step", "until")
+
+    def __init__(
+        self,
+        done: asyncio.Future[None],
+        until: datetime | None = None,
+        limit: int = 0,
+        *,
+        forever: bool = False,
+        single: bool = False,
+    ) -> None:
+        self.done, self.until, self.limit = done, until, limit
+        self.forever, self.single = forever, single
+        self.batch = 1 if single else 100
+        self.count = 0
+        self.step: Step | None = None
+        self.context = copy_context()
+
+    def counts(self, step: Step) -> bool:
+        """Count a step; answers whether the run goes on after it.
+
+        Raises `StepLimitError` where it was one too many.
+        """
+        self.count += 1
+        if self.single:
+            self.step = step
+            return False
+        if self.count > self.limit and not self.forever:
+            raise StepLimitError(
+                f"the run took more than {self.limit} steps, the last of them {step!r}: perhaps "
+                "messages cause each other without end. Look at system.trace, or give "
+                "run(limit=...) more"
+            )
+        return True
+
+
+class Pending(Coroutine[Any, Any, T]):
+    """Something that happens when it is awaited; until then it says so.
+
+    It is a coroutine, so that ``asyncio.run`` and ``create_task`` take it, but
+    one that may be forgotten without a warning: what it says is warning enough.
+
+    >>> Pending("system.run()", lambda: None)
+    <system.run() has not happened yet: write `await system.run()`>
+    """
+
+    def __init__(self, call: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._call, self._begin = call, begin
+        self._begun: Coroutine[Any, Any, T] | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._begin().__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on, as an event loop lets every coroutine do."""
+        if self._begun is None:
+            self._begun = self._begin()
+        return self._begun.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an error inside, as an event loop does to cancel."""
+        if self._begun is None:
+            self._begun = self._begin()
+        return self._begun.throw(*error)
+
+    def close(self) -> None:
+        """Give up what has begun."""
+        if self._begun is not None:
+            self._begun.close()
+
+    def __repr__(self) -> str:
+        return f"<{self._call} has not happened yet: write `await {self._call}`>"
