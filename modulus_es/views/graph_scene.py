@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from modulus_es.views.layout import MARGIN, Box, Layout, Placed, Route, lay_out
@@ -53,9 +54,9 @@ def graph_scene(
         scene.add(Shape(rectangle(*place, radius=8), "module"))
     for edge in lines:
         scene.add(_edge(edge, layout))
+    passed = _passed(layout) if layout.direction == "down" else []
     for module, place in layout.groups.items():
-        name = fitted(module, place.width - 20, 12, bold=True)
-        scene.add(Label(place.x + 10, place.y + 16, name, "heading", fit=_fit(name, 12)))
+        scene.add(_heading(module, place, passed))
     for node in nodes:
         scene.add(_node(node, layout.boxes[node.id]))
     if nodes:
@@ -63,6 +64,37 @@ def graph_scene(
     else:
         scene.add(Label(MARGIN, scene.height / 2, "Nothing is registered yet.", "caption"))
     return scene, layout
+
+
+def _heading(module: str, place: Placed, passed: Sequence[tuple[float, float]]) -> Label:
+    """A module's name in that upper corner through which fewer edges pass."""
+    name = fitted(module, place.width - 20, 12, bold=True)
+    left, right = place.x + 10, place.x + place.width - 10
+    wide = width_of(name, 12, bold=True)
+
+    def crossed(start: float) -> int:
+        return sum(
+            start - 4 <= x <= start + wide + 4 and place.y + 2 <= y <= place.y + 20
+            for x, y in passed
+        )
+
+    fit = _fit(name, 12)
+    if crossed(left) > crossed(right - wide):
+        return Label(right, place.y + 16, name, "heading", "end", fit)
+    return Label(left, place.y + 16, name, "heading", fit=fit)
+
+
+def _passed(layout: Layout) -> list[tuple[float, float]]:
+    """Points along the edges, near enough to each other to tell where they pass."""
+    points = []
+    for route in layout.routes.values():
+        for (x, y), (to_x, to_y) in pairwise(route.stops):
+            for step in range(33):
+                t = step / 32
+                # The curve's course across the layers: level at both ends.
+                along = y + (to_y - y) * (1.5 * t * (1 - t) + t * t * t)
+                points.append((x + (to_x - x) * t * t * (3 - 2 * t), along))
+    return points
 
 
 def _width(node: Drawn) -> int:

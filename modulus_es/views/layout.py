@@ -7,6 +7,7 @@ nothing here knows what a node means. Coordinates are whole pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,8 @@ _HEADING = 22
 _PAD = 10
 _BETWEEN = 12
 _BEND = 9
+_ALMOST = 5
+_BESIDE = {True: 12, False: 18}
 WIDE, TALL = 940, 900
 """What a notebook shows without scrolling; the direction is chosen to stay within it."""
 
@@ -100,13 +103,9 @@ def lay_out(
     depth = layers(len(boxes), list(onward), group)
     done = ordered(depth, group, list(onward), list(onward.values()))
     plan = _Plan(boxes, [names[held] for held in order], list(arcs), turned, done)
-    if direction != "auto":
-        return plan.placed(direction)
-    return min((plan.placed("down"), plan.placed("right")), key=_excess)
-
-
-def _excess(layout: Layout) -> float:
-    return max(layout.width / WIDE, layout.height / TALL)
+    if direction == "auto":
+        direction = min(("down", "right"), key=plan.excess)
+    return plan.placed(direction)
 
 
 class _Plan(NamedTuple):
@@ -115,6 +114,19 @@ class _Plan(NamedTuple):
     arcs: Sequence[Arc]
     turned: set[Arc]
     order: Ordered
+
+    def excess(self, direction: str) -> float:
+        """How far the picture would go beyond what a notebook shows, about."""
+        right = direction == "right"
+        needed: dict[int, dict[int, int]] = {}
+        for index, box in enumerate(self.boxes):
+            strip = needed.setdefault(self.order.group[index], {})
+            layer = self.order.layer[index]
+            size = box.height + _BESIDE[True] if right else box.width + _BESIDE[False]
+            strip[layer] = strip.get(layer, 0) + size
+        across = sum(max(strip.values()) + 2 * _PAD + _BETWEEN for strip in needed.values())
+        along = self._along(right)[1]
+        return max(along / WIDE, across / TALL) if right else max(across / WIDE, along / TALL)
 
     def placed(self, direction: str) -> Layout:
         """Give every item a place along the direction and one across it."""
@@ -179,7 +191,7 @@ class _Plan(NamedTuple):
         boxes = len(self.boxes)
         size = [float(box.height if right else box.width) for box in self.boxes]
         size += [0.0] * (len(order.layer) - boxes)
-        gap = [12.0 if right else 18.0] * boxes + [float(_BEND)] * (len(order.layer) - boxes)
+        gap = [float(_BESIDE[right])] * boxes + [float(_BEND)] * (len(order.layer) - boxes)
         bends = [False] * boxes + [True] * (len(order.layer) - boxes)
         centre = [0] * len(order.layer)
         strips = []
@@ -190,18 +202,41 @@ class _Plan(NamedTuple):
             low = min(found[item] - size[item] / 2 for item in found)
             inner = top + (_PAD if name else 0) + (_HEADING if right and name else 0)
             for row in rows:
-                # Rounding may bring two neighbours a pixel too near.
-                free = -10.0e9
+                free = -math.inf
                 for item in row:
-                    at = max(round(found[item] - low + inner), free + size[item] / 2)
-                    centre[item] = int(-(-at // 1))
-                    free = centre[item] + size[item] / 2 + gap[item]
+                    # Rounding may bring two neighbours a pixel too near.
+                    lowest = free + size[item] / 2 + (gap[item] if free > -math.inf else 0)
+                    centre[item] = math.ceil(max(round(found[item] - low + inner), lowest))
+                    free = centre[item] + size[item] / 2
+            self._level(rows, centre, size, gap)
             end = max(centre[item] + size[item] / 2 for item in found)
             heading = 0 if right or not name else round(7.5 * len(name)) + 2 * _PAD
             bottom = max(int(end) + 1 + (_PAD if name else 0), top + min(heading, 150))
             strips.append((top, bottom))
             top = bottom + _BETWEEN
         return centre, strips, (strips[-1][1] if strips else MARGIN) + MARGIN
+
+    def _level(
+        self, rows: list[list[int]], centre: list[int], size: list[float], gap: list[float]
+    ) -> None:
+        """Make edges quite straight that almost are, where there is room for it."""
+        behind: dict[int, list[int]] = {}
+        for source, target in self.order.links:
+            if self.order.group[source] == self.order.group[target]:
+                behind.setdefault(target, []).append(source)
+        for row in rows:
+            for place, item in enumerate(row):
+                sources = behind.get(item, [])
+                if len(sources) != 1 or abs(centre[sources[0]] - centre[item]) > _ALMOST:
+                    continue
+                wanted = centre[sources[0]]
+                beside = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
+                if all(
+                    abs(centre[other] - wanted)
+                    >= (size[other] + size[item]) / 2 + max(gap[other], gap[item])
+                    for other in beside
+                ):
+                    centre[item] = wanted
 
     def _route(
         self,

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from modulus_es.views.ranks import Arc
 
-_SWEEPS = 12
+_SWEEPS, _IDLE = 12, 4
 
 
 @dataclass
@@ -98,46 +98,46 @@ def _walked(result: Ordered) -> list[int]:
 def _untangled(
     rows: list[list[int]], group: list[int], onward: list[list[int]], behind: list[list[int]]
 ) -> list[list[int]]:
-    best, fewest = [row[:] for row in rows], crossings(rows, onward)
+    place = [0] * len(group)
+    for row in rows:
+        _number(row, place)
+    best, fewest, idle = [row[:] for row in rows], crossings(rows, onward, place), 0
     for sweep in range(_SWEEPS):
         down = sweep % 2 == 0
-        beside = behind if down else onward
         for row in rows[1:] if down else reversed(rows[:-1]):
-            _settle(row, _places(rows, group), group, beside)
-        now = crossings(rows, onward)
+            _settle(row, place, group, behind if down else onward)
+        now = crossings(rows, onward, place)
+        idle += 1
         if now < fewest:
-            best, fewest = [row[:] for row in rows], now
-        if fewest == 0:
+            best, fewest, idle = [row[:] for row in rows], now, 0
+        if fewest == 0 or idle == _IDLE:
             break
     return best
 
 
-def _places(rows: list[list[int]], group: list[int]) -> list[int]:
-    place = [0] * len(group)
-    for row in rows:
-        for index, item in enumerate(row):
-            place[item] = index
-    return place
+def _number(row: list[int], place: list[int]) -> None:
+    for index, item in enumerate(row):
+        place[item] = index
 
 
 def _settle(row: list[int], place: list[int], group: list[int], beside: list[list[int]]) -> None:
     """Move each item to the middle of its neighbours, within its group's strip."""
-    middle = {
-        item: sum(place[other] for other in beside[item]) / len(beside[item])
-        if beside[item]
-        else float(place[item])
-        for item in row
-    }
+    middle: dict[int, float] = {}
+    for item in row:
+        near = beside[item]
+        middle[item] = sum([place[other] for other in near]) / len(near) if near else place[item]
     row.sort(key=lambda item: (group[item], middle[item]))
+    _number(row, place)
 
 
-def crossings(rows: list[list[int]], onward: list[list[int]]) -> int:
+def crossings(rows: list[list[int]], onward: list[list[int]], place: list[int]) -> int:
     """How many pairs of edges between neighbouring layers cross.
 
-    >>> crossings([[0, 1], [2, 3]], [[3], [2], [], []])
+    ``place`` has each item's place within its layer.
+
+    >>> crossings([[0, 1], [2, 3]], [[3], [2], [], []], [0, 1, 0, 1])
     1
     """
-    place = {item: index for row in rows for index, item in enumerate(row)}
     total = 0
     for row in rows:
         ended: list[int] = []

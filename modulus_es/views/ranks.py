@@ -64,9 +64,9 @@ def layers(count: int, arcs: Sequence[Arc], groups: Sequence[int]) -> list[int]:
     """The layer of each node; ``arcs`` are without circles.
 
     The layers are the topological generations, so a node is one layer behind
-    the last of those that lead to it. What could as well be later, nearer to
-    what it leads to, is moved there, and small parts that hang together with
-    nothing else fill the layers where their group has room.
+    the last of those that lead to it. What begins somewhere is moved on to
+    where it leads, and small parts that hang together with nothing else fill
+    the layers where their group has room.
 
     >>> layers(5, [(0, 1), (1, 2), (3, 2)], [0, 0, 0, 0, 0])
     [0, 1, 2, 1, 0]
@@ -86,6 +86,11 @@ def layers(count: int, arcs: Sequence[Arc], groups: Sequence[int]) -> list[int]:
             onward, behind = graph.succ[node], graph.pred[node]
             if onward and len(onward) >= len(behind):
                 layer[node] = min(layer[other] for other in onward) - 1
+    for generation in generations:
+        for node in generation:
+            onward, behind = graph.succ[node], graph.pred[node]
+            if behind and len(behind) >= len(onward):
+                layer[node] = max(layer[other] for other in behind) + 1
     parts = sorted(sorted(part) for part in nx.weakly_connected_components(graph))
     _fill(parts, layer, groups)
     return layer

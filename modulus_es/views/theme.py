@@ -41,6 +41,7 @@ STYLES: dict[str, Style] = {
     "tag": Style(fill=FAINT, size=10, halo=True),
     "alarm-caption": Style(fill=ALARM, size=10, bold=True),
     "heading": Style(fill=FAINT, size=12, bold=True, halo=True),
+    "module-name": Style(fill=FAINT, size=12, bold=True),
     "sync": Style(stroke=LINE, width=1.4),
     "event": Style(stroke=LINE, width=1.4, dash=(5, 3)),
     "cycle-sync": Style(stroke=ALARM, width=1.6),

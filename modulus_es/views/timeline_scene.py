@@ -96,7 +96,7 @@ class _Drawing:
             if lane[0] != module:
                 module = lane[0]
                 name = fitted(module or "(no module)", WIDTH / 2, 12, bold=True)
-                lanes.append(Label(_MARGIN, y + 15, name, "heading", fit=_fit(name, 12)))
+                lanes.append(Label(_MARGIN, y + 15, name, "module-name", fit=_fit(name, 12)))
                 y += _HEADING
             height = self._lane(by_lane[lane], y, spans, moments)
             strip = rectangle(self._left, y, WIDTH - _MARGIN - self._left, height)

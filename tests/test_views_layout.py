@@ -1,0 +1,255 @@
+"""The layout: boxes apart, edges around them, layers, strips, and the same every time."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modulus_es.views.layout import Box, Layout, Placed, Route, lay_out
+from modulus_es.views.ordering import group_order, ordered
+from modulus_es.views.placing import spread
+from modulus_es.views.ranks import backward, layers
+
+Graph = tuple[list[Box], list[tuple[str, str]]]
+
+
+def chain(*names: str) -> list[tuple[str, str]]:
+    return list(pairwise(names))
+
+
+def boxes(*names: str, group: str = "") -> list[Box]:
+    return [Box(name, group, 80, 36) for name in names]
+
+
+def system(size: int, modules: int, *, cycles: bool = False, seed: int = 1) -> Graph:
+    """Boxes and edges as a system has them: chains in modules, some of which lead to others."""
+    random_ = random.Random(seed)
+    made: list[Box] = []
+    edges: list[tuple[str, str]] = []
+    while len(made) < size:
+        group = f"module{random_.randrange(modules)}"
+        names = [f"n{len(made) + i}" for i in range(random_.randrange(1, 8))]
+        for name in names[: size - len(made)]:
+            made.append(Box(name, group, random_.randrange(70, 200), 36))
+        edges += chain(*(box.id for box in made[-len(names) :]))
+    for index, box in enumerate(made):
+        if random_.random() < 0.4:
+            other = random_.randrange(size) if cycles else random_.randrange(index, size)
+            edges.append((box.id, made[other].id))
+    known = {box.id for box in made}
+    return made, [(a, b) for a, b in dict.fromkeys(edges) if a in known and b in known]
+
+
+def overlaps(one: Placed, other: Placed, by: int = 0) -> bool:
+    return (
+        one.x - by < other.x + other.width
+        and other.x - by < one.x + one.width
+        and one.y - by < other.y + other.height
+        and other.y - by < one.y + one.height
+    )
+
+
+def inside(point: tuple[float, float], box: Placed) -> bool:
+    return box.x < point[0] < box.x + box.width and box.y < point[1] < box.y + box.height
+
+
+def points(route: Route, direction: str) -> list[tuple[float, float]]:
+    """The way of an edge, as finely as it is drawn: a line, a curve, a line, and so on."""
+    found = []
+    for index, ((x, y), (to_x, to_y)) in enumerate(pairwise(route.stops)):
+        for step in range(41):
+            t = step / 40
+            bent, eased = 1.5 * t * (1 - t) + t**3, t * t * (3 - 2 * t)
+            if index % 2 == 0:
+                bent = eased = t
+            across, along = (eased, bent) if direction == "down" else (bent, eased)
+            found.append((x + (to_x - x) * across, y + (to_y - y) * along))
+    return found
+
+
+def assert_readable(graph: Graph, layout: Layout) -> None:
+    made, edges = graph
+    placed = [layout.boxes[box.id] for box in made]
+    for box, place in zip(made, placed, strict=True):
+        assert (place.width, place.height) == (box.width, box.height)
+        assert place.x >= 0
+        assert place.y >= 0
+        assert place.x + place.width <= layout.width
+        assert place.y + place.height <= layout.height
+    for one, other in combinations(placed, 2):
+        assert not overlaps(one, other, by=6)
+    for source, target in edges:
+        if source == target:
+            continue
+        way = points(layout.routes[source, target], layout.direction)
+        near = Placed(
+            int(min(x for x, _ in way)), int(min(y for _, y in way)),
+            int(max(x for x, _ in way) - min(x for x, _ in way)) + 1,
+            int(max(y for _, y in way) - min(y for _, y in way)) + 1,
+        )  # fmt: skip
+        for place in placed:
+            if overlaps(near, place):
+                assert not any(inside(point, place) for point in way)
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("cycles", [False, True], ids=["onward", "cycles"])
+@pytest.mark.parametrize(("size", "modules"), [(10, 2), (60, 5), (300, 10)])
+def test_no_boxes_overlap_and_no_edge_runs_through_a_box(
+    size: int, modules: int, cycles: bool, direction: str
+) -> None:
+    graph = system(size, modules, cycles=cycles)
+    assert_readable(graph, lay_out(*graph, direction=direction))
+
+
+small = st.integers(1, 14).flatmap(
+    lambda size: st.tuples(
+        st.lists(
+            st.tuples(st.sampled_from(["", "a", "b"]), st.integers(20, 240)),
+            min_size=size,
+            max_size=size,
+        ),
+        st.lists(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)), max_size=30),
+    )
+)
+
+
+@given(small, st.sampled_from(["right", "down"]))
+def test_any_graph_can_be_read(
+    drawn: tuple[list[tuple[str, int]], list[tuple[int, int]]], direction: str
+) -> None:
+    made = [Box(f"n{i}", group, width, 36) for i, (group, width) in enumerate(drawn[0])]
+    edges = [(f"n{a}", f"n{b}") for a, b in dict.fromkeys(drawn[1])]
+    assert_readable((made, edges), lay_out(made, edges, direction=direction))
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_modules_are_clusters_that_hold_their_own_boxes_and_do_not_overlap(direction: str) -> None:
+    graph = system(60, 5)
+    layout = lay_out(*graph, direction=direction)
+    for one, other in combinations(layout.groups.values(), 2):
+        assert not overlaps(one, other)
+    for box in graph[0]:
+        for group, around in layout.groups.items():
+            assert overlaps(layout.boxes[box.id], around) == (group == box.group)
+
+
+def test_an_edge_points_onward() -> None:
+    layout = lay_out(boxes("a", "b"), chain("a", "b"), direction="right")
+    route = layout.routes["a", "b"]
+    a, b = layout.boxes["a"], layout.boxes["b"]
+    assert route.stops[0] == (a.x + a.width, a.y + a.height // 2)
+    assert route.stops[-1] == (b.x, b.y + b.height // 2)
+    assert not route.backward
+
+
+def test_an_edge_that_closes_a_circle_runs_backward_and_still_begins_at_its_source() -> None:
+    layout = lay_out(boxes("a", "b", "c"), chain("a", "b", "c", "a"), direction="right")
+    route = layout.routes["c", "a"]
+    assert route.backward
+    assert route.stops[0][0] == layout.boxes["c"].x
+    assert route.stops[-1][0] == layout.boxes["a"].x + layout.boxes["a"].width
+    assert [r.backward for r in layout.routes.values()].count(True) == 1
+
+
+def test_a_long_edge_bends_around_what_it_passes() -> None:
+    layout = lay_out(boxes("a", "b", "c"), [*chain("a", "b", "c"), ("a", "c")], direction="right")
+    assert len(layout.routes["a", "b"].stops) == 4
+    assert len(layout.routes["a", "c"].stops) == 6
+
+
+def test_edges_of_one_bundle_share_their_way() -> None:
+    names = boxes("a", "b", "c", "d", "e")
+    edges = [*chain("a", "b", "c", "d"), ("c", "e"), ("a", "d"), ("a", "e")]
+    together = lay_out(names, edges, ["x"] * 6, "right").routes
+    apart = lay_out(names, edges, ["x"] * 5 + ["y"], "right").routes
+    assert together["a", "d"].stops[:6] == together["a", "e"].stops[:6]
+    assert apart["a", "d"].stops[:6] != apart["a", "e"].stops[:6]
+
+
+def test_a_chain_is_straight() -> None:
+    layout = lay_out(boxes(*"abcd", group="m"), chain(*"abcd"), direction="right")
+    assert len({place.y for place in layout.boxes.values()}) == 1
+
+
+def test_the_direction_is_the_one_that_fits_a_notebook() -> None:
+    long = [f"n{i}" for i in range(9)]
+    wide = [f"n{i}" for i in range(40)]
+    assert lay_out(boxes(*long), chain(*long)).direction == "down"
+    assert lay_out(boxes(*wide), [("n0", name) for name in wide[1:]]).direction == "right"
+
+
+def test_the_order_of_edges_and_names_of_boxes_change_nothing_but_the_names() -> None:
+    made, edges = system(60, 5)
+    renamed = [box._replace(id=f"other-{box.id}") for box in made]
+    again = lay_out(renamed, [(f"other-{a}", f"other-{b}") for a, b in edges])
+    first = lay_out(made, edges)
+    assert list(again.boxes.values()) == list(first.boxes.values())
+
+
+def test_nothing_is_laid_out_as_nothing() -> None:
+    layout = lay_out([], [])
+    assert (layout.boxes, layout.routes, layout.groups) == ({}, {}, {})
+
+
+def test_an_edge_to_nowhere_is_refused() -> None:
+    with pytest.raises(ValueError, match="'a' -> 'b' has an end that is no box"):
+        lay_out(boxes("a"), [("a", "b")])
+
+
+def test_an_unknown_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="auto, right or down, not 'up'"):
+        lay_out([], [], direction="up")
+
+
+arcs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda a: a[0] != a[1]))
+
+
+@given(arcs)
+def test_with_the_backward_arcs_turned_every_arc_leads_to_a_later_layer(
+    drawn: list[tuple[int, int]],
+) -> None:
+    given_arcs = list(dict.fromkeys(drawn))
+    turned = backward(10, given_arcs)
+    onward = [(b, a) if (a, b) in turned else (a, b) for a, b in given_arcs]
+    layer = layers(10, list(dict.fromkeys(onward)), [i % 3 for i in range(10)])
+    assert all(layer[a] < layer[b] for a, b in onward)
+    assert min(layer) == 0
+
+
+def test_without_a_circle_nothing_is_turned() -> None:
+    assert backward(4, [(0, 1), (1, 3), (0, 2), (2, 3)]) == set()
+
+
+def test_small_parts_fill_the_layers_where_their_group_has_room() -> None:
+    long = [(i, i + 1) for i in range(5)]
+    layer = layers(8, [*long, (6, 7)], [0] * 8)
+    assert layer[7] - layer[6] == 1
+    assert layers(12, long, [0] * 12)[6:] == [0, 1, 2, 3, 4, 5]
+
+
+def test_sweeping_removes_a_crossing() -> None:
+    done = ordered([0, 0, 1, 1], [0] * 4, [(0, 3), (1, 2)], ["x", "x"])
+    place = {item: index for row in done.rows for index, item in enumerate(row)}
+    assert (place[0] < place[1]) == (place[3] < place[2])
+
+
+def test_groups_that_talk_are_neighbours() -> None:
+    order = group_order(4, [(0, 3), (0, 3), (1, 2)])
+    assert abs(order.index(0) - order.index(3)) == abs(order.index(1) - order.index(2)) == 1
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(1, 50), st.floats(0.1, 9)), min_size=1))
+def test_places_keep_their_order_and_distance(drawn: list[tuple[float, float, float]]) -> None:
+    wanted, apart, weights = (list(part) for part in zip(*drawn, strict=True))
+    places = spread(wanted, apart, weights)
+    for index in range(1, len(places)):
+        assert places[index] - places[index - 1] >= apart[index] - 1e-6
+
+
+def test_places_that_are_far_enough_apart_are_left_alone() -> None:
+    assert spread([0, 10, 30], [0, 5, 5], [1, 1, 1]) == [0, 10, 30]
