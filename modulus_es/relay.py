@@ -99,12 +99,13 @@ class OutboxRelay:
             if not rows:
                 return None
             first = self._last = rows[0].envelope
-            if self.transport.batching:
-                await self._hand_over(owner, rows)
-            else:
-                await self._send_off(owner, rows)
-        except SimulatedCrash as crash:
-            self._die(crash)
+            try:
+                if self.transport.batching:
+                    await self._hand_over(owner, rows)
+                else:
+                    await self._send_off(owner, rows)
+            except SimulatedCrash as crash:
+                self._die(crash)
         except BaseException:
             self._interrupted = True
             raise

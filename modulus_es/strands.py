@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-    from modulus_es.scheduler import Scheduler, Source
-    from modulus_es.steps import Step
+    from modulus_es.scheduler import Scheduler
+    from modulus_es.steps import Source, Step
 
 
 class Strand:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+
 import pytest
 from hypothesis import settings
 
@@ -14,3 +17,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take ours unless the command line names a profile, as `make test-quick` does."""
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("modulus_es")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in an event loop of its own, as a script would."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True

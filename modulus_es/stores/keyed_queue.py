@@ -31,8 +31,9 @@ class _Entry:
 class KeyedQueue:
     """Rows in lanes, one a key; only the first row of a lane that is not taken is on offer.
 
-    With ``through`` the row behind a taken one is on offer too, so that one
-    claim takes several rows of a lane, in order.
+    With ``through`` the row behind a taken one is on offer too, but only to the
+    owner who has taken all those before it: so one claim takes several rows of a
+    lane, in order, and nobody else overtakes him.
     """
 
     def __init__(self, *, through: bool) -> None:
@@ -69,12 +70,14 @@ class KeyedQueue:
         taken: list[Row] = []
         until = now + lease
         while self._ready and len(taken) < limit:
-            entry = self._next_ready(wanted)
+            entry = self._next_ready(owner, wanted)
             if entry is None:
                 break
             entry.offered = 0
             row = entry.row
-            row.claimed_by, row.claimed_until = owner, until
+            # In this order: an interrupt between the two must not leave a claim without an end.
+            row.claimed_until = until
+            row.claimed_by = owner
             self._mark_taken(entry)
             taken.append(row)
             if self._through:
@@ -84,11 +87,9 @@ class KeyedQueue:
     def due(self, owner: str, now: datetime, wanted: Callable[[Row], bool]) -> datetime | None:
         """When ``owner`` can next take something; ``now`` if at once, None if never."""
         self._bring_up_to(owner, now)
-        if self._ready and self._next_ready(wanted, keep=True) is not None:
+        if self._ready and self._next_ready(owner, wanted, keep=True) is not None:
             return now
-        times = [
-            lease[0][0] for other, lease in self._leases.items() if other != owner and lease
-        ]
+        times = [lease[0][0] for other, lease in self._leases.items() if other != owner and lease]
         while self._waiting and self._waiting[0][3].offered != self._waiting[0][2]:
             heappop(self._waiting)
         if self._waiting:
@@ -150,7 +151,9 @@ class KeyedQueue:
         row = entry.row
         self._leases.setdefault(row.claimed_by, deque()).append((row.claimed_until, entry))
 
-    def _next_ready(self, wanted: Callable[[Row], bool], *, keep: bool = False) -> _Entry | None:
+    def _next_ready(
+        self, owner: str, wanted: Callable[[Row], bool], *, keep: bool = False
+    ) -> _Entry | None:
         while self._ready:
             _, token, entry = self._ready[0]
             if entry.offered != token:
@@ -160,11 +163,13 @@ class KeyedQueue:
                 entry.offered = 0
                 self._leave(entry)
                 self._aside.append(entry)
-            elif self._candidate(entry.lane) is not entry:
-                # A scheduled row came due, and stands before this one.
+            elif self._candidate(entry.lane, owner) is not entry:
+                # A scheduled row came due and stands before it; or somebody else has taken one
+                # that does, and then it is offered again when that is out of its way.
                 heappop(self._ready)
                 entry.offered = 0
-                self._offer_next(entry.lane)
+                if self._candidate(entry.lane) is not entry:
+                    self._offer_next(entry.lane)
             else:
                 if not keep:
                     heappop(self._ready)
@@ -188,11 +193,12 @@ class KeyedQueue:
             else:
                 del self._lanes[entry.lane]
 
-    def _candidate(self, lane: Hashable) -> _Entry | None:
+    def _candidate(self, lane: Hashable, owner: str | None = None) -> _Entry | None:
+        """The first row of a lane that is not taken, if ``owner``, or anybody, may have it."""
         for entry in self._lanes.get(lane, ()):
             if not entry.taken:
                 return entry
-            if not self._through:
+            if not self._through or owner not in (None, entry.row.claimed_by):
                 return None
         return None
 

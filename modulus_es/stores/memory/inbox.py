@@ -1,0 +1,178 @@
+"""The inbox in memory: what a module was sent, once for each handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from modulus_es.envelope import Envelope
+from modulus_es.stores.keyed_queue import KeyedQueue
+from modulus_es.stores.memory.base import Half
+from modulus_es.stores.port import InboxRow, Receipt
+
+if TYPE_CHECKING:
+    from modulus_es.stores.memory.recorder import MemoryRecorder
+
+
+class MemoryInbox(Half):
+    """The half of a store in memory that consumers work with.
+
+    ``_inbox`` is the truth; what else there is helps to find rows in it.
+    """
+
+    def __init__(self, recorder: MemoryRecorder) -> None:
+        super().__init__(recorder)
+        self._inbox: dict[int, InboxRow] = {}
+        self._held: dict[tuple[str, str, str], InboxRow] = {}
+        self._latest: dict[tuple[str, str, str], int] = {}
+        self._last_received = 0
+        self._deliveries = KeyedQueue(through=False)
+        self._handlers: frozenset[str] | None = None
+
+    async def receive(self, receipts: Sequence[Receipt], now: datetime) -> list[tuple[str, str]]:
+        """Hold these messages for their handlers."""
+        repeated: list[tuple[str, str]] = []
+        with self._lock:
+            self._begin()
+            for envelope, handlers in receipts:
+                for handler, ordered in handlers:
+                    held = self._held.get((envelope.source, envelope.message_id, handler))
+                    if held is not None:
+                        held.duplicates += 1
+                        repeated.append((envelope.message_id, handler))
+                    else:
+                        row = InboxRow(envelope, handler, now, now, ordered=ordered)
+                        self._note_order(row)
+                        self._keep(row)
+                        self._queue_delivery(row)
+            self._torn = False
+        return repeated
+
+    async def bury_unreadable(self, envelope: Envelope, error: str, now: datetime) -> None:
+        """Keep a message that nobody here can read as a dead letter."""
+        with self._lock:
+            self._begin()
+            held = self._held.get((envelope.source, envelope.message_id, ""))
+            if held is not None:
+                held.duplicates += 1
+            else:
+                self._keep(InboxRow(envelope, "", now, now, last_error=error, dead_at=now))
+            self._torn = False
+
+    async def claim_inbox(
+        self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
+    ) -> list[InboxRow]:
+        """Claim deliveries to these handlers that are due."""
+        with self._lock:
+            self._begin()
+            self._serve(handlers)
+            rows: list[InboxRow] = self._deliveries.take(
+                owner, now, lease, limit, lambda row: row.handler in handlers
+            )
+            self._torn = False
+            return rows
+
+    async def release_inbox(self, owner: str, rows: Sequence[InboxRow]) -> None:
+        """Give claimed deliveries back."""
+        with self._lock:
+            self._begin()
+            for row in rows:
+                if row.claimed_by == owner and row.processed_at is None:
+                    self._deliveries.give_back(row)
+            self._torn = False
+
+    async def retry_delivery(self, owner: str, row: InboxRow, error: str, at: datetime) -> None:
+        """An attempt failed; the next is due at ``at``."""
+        with self._lock:
+            self._begin()
+            if row.claimed_by == owner:
+                row.attempts += 1
+                row.last_error, row.available_at = error, at
+                self._deliveries.give_back(row)
+            self._torn = False
+
+    async def bury_delivery(self, owner: str, row: InboxRow, error: str, now: datetime) -> None:
+        """The last attempt failed."""
+        with self._lock:
+            self._begin()
+            if row.claimed_by == owner:
+                row.attempts += 1
+                row.last_error, row.dead_at = error, now
+                self._deliveries.remove(row)
+            self._torn = False
+
+    async def inbox_due(
+        self, owner: str, now: datetime, handlers: frozenset[str]
+    ) -> datetime | None:
+        """When ``owner`` can next claim a delivery to these handlers."""
+        with self._lock:
+            self._begin()
+            self._serve(handlers)
+            due = self._deliveries.due(owner, now, lambda row: row.handler in handlers)
+            self._torn = False
+            return due
+
+    async def revive_delivery(
+        self, row: InboxRow, now: datetime, envelope: Envelope | None = None
+    ) -> None:
+        """Make a dead letter pending again."""
+        with self._lock:
+            self._begin()
+            if row.dead_at is not None:
+                row.envelope = envelope or row.envelope
+                row.attempts, row.available_at, row.dead_at = 0, now, None
+                self._queue_delivery(row)
+            self._torn = False
+
+    async def forget_unreadable(self, row: InboxRow) -> None:
+        """Drop a dead letter without a handler."""
+        with self._lock:
+            self._begin()
+            self._inbox.pop(row.position, None)
+            self._held.pop((row.envelope.source, row.envelope.message_id, row.handler), None)
+            self._torn = False
+
+    def unprocessed(self) -> Iterable[InboxRow]:
+        """The deliveries that are pending or claimed."""
+        with self._lock:
+            self._settle()
+            return [self._inbox[position] for position in sorted(self._deliveries.keys())]
+
+    def inbox_rows(self) -> Iterable[InboxRow]:
+        """All rows, in order of position."""
+        with self._lock:
+            self._settle()
+            return tuple(self._inbox.values())
+
+    def _keep(self, row: InboxRow) -> None:
+        self._last_received += 1
+        row.position = self._last_received
+        self._inbox[row.position] = row
+        self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
+
+    def _note_order(self, row: InboxRow) -> None:
+        envelope = row.envelope
+        if envelope.position:
+            lane = (envelope.source, row.handler, envelope.key)
+            if envelope.position < self._latest.get(lane, 0):
+                row.out_of_order = 1
+            else:
+                self._latest[lane] = envelope.position
+
+    def _queue_delivery(self, row: InboxRow) -> None:
+        lane = (row.handler, row.envelope.key if row.ordered else row.position)
+        self._deliveries.add(row, lane)
+
+    def _serve(self, handlers: frozenset[str]) -> None:
+        if handlers is not self._handlers:
+            self._handlers = handlers
+            self._deliveries.reconsider()
+
+    def _rebuild(self) -> None:
+        self._deliveries = KeyedQueue(through=False)
+        self._held.clear()
+        for row in self._inbox.values():
+            self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
+            if row.status in ("pending", "claimed"):
+                self._queue_delivery(row)

@@ -1,0 +1,169 @@
+"""eventsourcing's recorder of plain objects, with an outbox, and safe to interrupt.
+
+A commit can be interrupted at any instruction. So it notes first how to undo
+itself, and one assignment is the moment at which it has happened; whoever comes
+next undoes what an interrupted commit left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventsourcing import popo
+from eventsourcing.persistence import Notification, StoredEvent
+
+from modulus_es.errors import LeaseLostError
+from modulus_es.stores.port import Handled, InboxRow, OutboxRow
+
+
+class _Undo(NamedTuple):
+    """What there was before a commit began."""
+
+    events: int
+    last_position: int
+    tracking: dict[str, int | None]
+    row: InboxRow | None
+    attempts: int
+
+
+class MemoryRecorder(popo.POPOProcessRecorder):
+    """Records events, outbox rows and an inbox mark together, or nothing of them.
+
+    >>> recorder = MemoryFactory(None).process_recorder()
+    >>> recorder.insert_events([])
+    []
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = self._database_lock
+        self.outbox: dict[int, OutboxRow] = {}
+        self.last_position = 0
+        self._undo: _Undo | None = None
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """The events of one aggregate."""
+        with self.lock:
+            self.recover()
+            return super().select_events(originator_id, gt=gt, lte=lte, desc=desc, limit=limit)
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The events of all aggregates, in the order in which they were recorded."""
+        with self.lock:
+            self.recover()
+            return super().select_notifications(
+                start, limit, stop, topics, inclusive_of_start=inclusive_of_start
+            )
+
+    def max_notification_id(self) -> int | None:
+        """The position of the event that was recorded last."""
+        with self.lock:
+            self.recover()
+            return super().max_notification_id()
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """How far another application was tracked."""
+        with self.lock:
+            self.recover()
+            return super().max_tracking_id(application_name)
+
+    def _insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        outbox: Sequence[OutboxRow] = (),
+        handled: Handled | None = None,
+        **kwargs: Any,
+    ) -> Sequence[int] | None:
+        with self.lock:
+            self.recover()
+            self._assert_uniqueness(stored_events, **kwargs)
+            row = _check(handled)
+            self._undo = _Undo(
+                len(self._stored_events),
+                self.last_position,
+                dict(self._max_tracking_ids),
+                row,
+                0 if row is None else row.attempts,
+            )
+            try:
+                positions = self._update_table(stored_events, **kwargs)
+                for message in outbox:
+                    message.position = self.last_position + 1
+                    self.outbox[message.position] = message
+                    self.last_position = message.position
+                if handled is not None and row is not None:
+                    row.attempts += 1
+                    row.outcome, row.processed_at = handled.outcome, handled.at
+                self._undo = None
+            except BaseException:
+                self.recover()
+                raise
+            return positions
+
+    def recover(self) -> None:
+        """Undo what an interrupted commit left; nothing to do otherwise."""
+        undo = self._undo
+        if undo is None:
+            return
+        for stored in self._stored_events[undo.events :]:
+            self._stored_events_index[str(stored.originator_id)].pop(
+                stored.originator_version, None
+            )
+        del self._stored_events[undo.events :]
+        for position in [p for p in self.outbox if p > undo.last_position]:
+            del self.outbox[position]
+        self.last_position = undo.last_position
+        self._max_tracking_ids.clear()
+        self._max_tracking_ids.update(undo.tracking)
+        if undo.row is not None:
+            undo.row.processed_at = undo.row.outcome = None
+            undo.row.attempts = undo.attempts
+        self._undo = None
+
+
+def _check(handled: Handled | None) -> InboxRow | None:
+    """The row to mark; raises `LeaseLostError` where it is no longer the owner's."""
+    if handled is None:
+        return None
+    row = handled.row
+    if row.claimed_by != handled.owner or row.processed_at is not None:
+        raise LeaseLostError(
+            f"{row.handler} was handling {row.envelope.type} {row.envelope.message_id}, but "
+            "its lease ran out and another consumer took over; this one's effects are undone"
+        )
+    return row
+
+
+class MemoryFactory(popo.POPOFactory):
+    """Makes the recorders of a store in memory.
+
+    >>> type(MemoryFactory(None).application_recorder()).__name__
+    'MemoryRecorder'
+    """
+
+    def application_recorder(self) -> MemoryRecorder:
+        """A recorder of events, outbox rows and inbox marks."""
+        return MemoryRecorder()
+
+    def process_recorder(self) -> MemoryRecorder:
+        """The same, which records trackings too."""
+        return MemoryRecorder()

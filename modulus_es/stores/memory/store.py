@@ -1,0 +1,124 @@
+"""One module's store in memory, and the database that holds those of all modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+
+from modulus_es.stores.memory.inbox import MemoryInbox
+from modulus_es.stores.memory.outbox import MemoryOutbox
+from modulus_es.stores.memory.recorder import MemoryFactory
+from modulus_es.stores.port import Capabilities, Handled, OutboxRow, Store
+
+T = TypeVar("T")
+
+
+class MemoryStore(MemoryOutbox, MemoryInbox):
+    """One module's events, outbox and inbox, in memory; gone with the process.
+
+    >>> MemoryDatabase().store("orders")
+    MemoryStore('orders')
+    """
+
+    def __init__(self, module: str, factory: MemoryFactory) -> None:
+        super().__init__(factory.process_recorder())
+        self.url = "memory://"
+        self.module = module
+        self.capabilities = Capabilities(
+            survives_restart=False, has_connection=False, many_processes=False
+        )
+        self.factory: InfrastructureFactory[Any] = factory
+        self.recorder: ApplicationRecorder = self._recorder
+
+    async def run(self, read: Callable[[], T]) -> T:
+        """Call what reads from the store."""
+        return read()
+
+    def begin(self) -> None:
+        """There is no transaction to show."""
+
+    async def rollback(self, connection: Any) -> None:
+        """There is nothing to undo before a commit."""
+
+    async def commit(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+        connection: Any = None,
+    ) -> Sequence[int]:
+        """Write all or nothing."""
+        with self._lock:
+            self._begin()
+            try:
+                positions = self._recorder.insert_events(events, outbox=outbox, handled=handled)
+            except Exception:
+                self._torn = False
+                raise
+            for row in outbox:
+                self._queue_message(row)
+            if handled is not None:
+                self._deliveries.remove(handled.row)
+            self._torn = False
+            return positions or ()
+
+    async def holds(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+    ) -> bool:
+        """Whether exactly this was committed."""
+        with self._lock:
+            self._settle()
+            if handled is not None and handled.row.processed_at != handled.at:
+                return False
+            for stored in events:
+                version = stored.originator_version
+                found = self._recorder.select_events(
+                    stored.originator_id, gt=version - 1, lte=version
+                )
+                if list(found) != [stored]:
+                    return False
+            return all(self._recorder.outbox.get(row.position) is row for row in outbox)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({self.module!r})"
+
+    def _rebuild(self) -> None:
+        MemoryOutbox._rebuild(self)
+        MemoryInbox._rebuild(self)
+
+
+class MemoryDatabase:
+    """The stores in memory of one system's modules.
+
+    >>> MemoryDatabase().session
+    1
+    """
+
+    def __init__(self, url: str = "memory://") -> None:
+        self.url = url
+        self._stores: dict[str, MemoryStore] = {}
+
+    @property
+    def session(self) -> int:
+        """It is opened once."""
+        return 1
+
+    def latest_time(self) -> None:
+        """There is none: a store in memory is always new."""
+
+    def store(self, module: str) -> Store:
+        """The store of one module."""
+        if module not in self._stores:
+            self._stores[module] = MemoryStore(module, MemoryFactory(None))
+        return self._stores[module]
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
