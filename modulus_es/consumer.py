@@ -97,7 +97,7 @@ class Consumer:
             try:
                 system.faults.reach("before_ack", module.name)
             except SimulatedCrash as crash:
-                self._die(crash)
+                self._die(crash, envelopes[-1], "")
                 raise
 
     async def receive_bytes(self, data: bytes, source: str = "unknown") -> None:
@@ -142,7 +142,7 @@ class Consumer:
                 with module.system.current_here():
                     outcome = await self._deliver(row)
             except SimulatedCrash as crash:
-                self._die(crash)
+                self._die(crash, row.envelope, row.handler)
                 outcome = f"crash at {crash.point}"
             finally:
                 self._begun.pop(row.position, None)
@@ -227,7 +227,7 @@ class Consumer:
         await module.store.bury_unreadable(envelope, why, module.system.clock.now())
         self._deliverer.say(envelope, "", envelope.attempt, "dead", error=why)
 
-    def _die(self, crash: SimulatedCrash) -> None:
+    def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str) -> None:
         self._lives += 1
         self._claimed.clear()
         system = self._module.system
@@ -236,8 +236,13 @@ class Consumer:
                 system.clock.now(),
                 "crash",
                 self._module.name,
-                handler="consumer",
+                envelope.message_id,
+                envelope.type,
+                handler,
                 outcome=crash.point,
+                source=envelope.source,
+                correlation_id=envelope.correlation_id,
+                causation_id=envelope.causation_id,
             )
         )
 

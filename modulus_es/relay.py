@@ -105,7 +105,7 @@ class OutboxRelay:
                 else:
                     await self._send_off(owner, rows)
             except SimulatedCrash as crash:
-                self._die(crash)
+                self._die(crash, rows[0].envelope)
         except BaseException:
             self._interrupted = True
             raise
@@ -166,7 +166,7 @@ class OutboxRelay:
         try:
             await self._hand_over(owner, [row])
         except SimulatedCrash as crash:
-            self._die(crash)
+            self._die(crash, row.envelope)
         except BaseException:
             self._interrupted = True
             raise
@@ -221,11 +221,19 @@ class OutboxRelay:
             self._failures += 1
             self._again_at = now + timedelta(seconds=self.retry.wait(self._failures, self._random))
 
-    def _die(self, crash: SimulatedCrash) -> None:
+    def _die(self, crash: SimulatedCrash, envelope: Envelope) -> None:
         self._lives += 1
         self._trace.add(
             TraceRecord(
-                self._clock.now(), "crash", self.module, handler="relay", outcome=crash.point
+                self._clock.now(),
+                "crash",
+                self.module,
+                envelope.message_id,
+                envelope.type,
+                "relay",
+                outcome=crash.point,
+                correlation_id=envelope.correlation_id,
+                causation_id=envelope.causation_id,
             )
         )
 
