@@ -49,6 +49,11 @@ class Weight(enum.Enum):
     PAIR = (1, 2)
 
 
+class Size(enum.Enum):
+    SMALL = 1
+    HUGE = 2**70
+
+
 class Right(enum.Flag):
     READ = 1
     WRITE = 2
@@ -349,6 +354,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     Status: st.sampled_from(Status),
     Level: st.sampled_from(Level),
     Weight: st.sampled_from(Weight),
+    Size: st.sampled_from(Size),
     Right: st.integers(0, 3).map(Right),
     Mode: st.integers(0, 20).map(Mode),
     Item: items,

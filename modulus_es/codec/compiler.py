@@ -32,6 +32,7 @@ _ADVICE = (
     "use None, bool, int, float, str, bytes, Decimal, UUID, a date or time type, an enum, a "
     "frozen dataclass, a NamedTuple, or a list, tuple, set, dict or union of these"
 )
+_KEPT_BY_MSGSPEC = "__msgspec_cache__"
 Bindings = dict[Any, Plan]
 
 
@@ -193,10 +194,9 @@ class Compiler:
         fields, native, where = [], not bound, self.where
         for spec, owner in declared_fields(cls):
             self.where = f"{where}.{spec.name}"
-            inner = self.plan(resolve(spec.hint, owner, self.where), scopes.get(owner, {}))
-            # Only where the class itself holds the very types: msgspec keeps what it reads
-            # of a class, so what is looked up by name there would be the old class for ever.
-            native = native and inner.unpack is None and _same(spec.hint, inner.wire)
+            hint = resolve(spec.hint, owner, self.where)
+            inner = self.plan(hint, scopes.get(owner, {}))
+            native = native and inner.unpack is None and _means_itself(hint, inner.wire)
             fields.append(PlannedField(spec, inner))
         self.where = where
         del self._begun[key]
@@ -269,13 +269,20 @@ def _flat(arguments: Sequence[Any]) -> list[Any]:
     return flat
 
 
-def _same(raw: Any, wire: Any) -> bool:
-    return type(raw) is not str and bool(raw == wire)
+def _means_itself(hint: Any, wire: Any) -> bool:
+    """Whether msgspec would read the same from the hint as from the plan."""
+    while isinstance(hint, typing.NewType):
+        hint = hint.__supertype__
+    return bool(hint == wire)
 
 
 def _msgspec_reads(cls: type) -> bool:
+    # msgspec keeps on the class what its hints meant when it first looked. By now a name
+    # in them may mean a class that was defined again, so it has to look again.
+    if _KEPT_BY_MSGSPEC in vars(cls):
+        delattr(cls, _KEPT_BY_MSGSPEC)
     try:
         msgspec.json.Decoder(cls)
-    except TypeError:
+    except Exception:
         return False
     return True

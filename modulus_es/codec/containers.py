@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -57,7 +58,7 @@ def _unpack_into(cls: type, item: Plan) -> Unpack | None:
     if unpack is None:
         return None
     if cls is list:
-        return lambda raw: unpack_each(unpack, raw)
+        return partial(unpack_each, unpack)
     return lambda raw: cls(unpack_each(unpack, raw))
 
 

@@ -130,7 +130,7 @@ def _held(value: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _maker(cls: type) -> Make:
-    """Make instances of a frozen dataclass without its ``__init__``, as msgspec does."""
+    """Make instances of a frozen dataclass without its ``__init__``, but initialised."""
     initialise: Any = getattr(cls, "__post_init__", None)
     name = type_name(cls)
 

@@ -84,7 +84,7 @@ def _chooser(members: Sequence[Plan]) -> Choose:
 def _test_any(members: Sequence[Plan]) -> Check | None:
     tests: dict[type, Check | None] = {}
     for member in members:
-        if not member.direct or member.exact is None or member.exact in tests:
+        if not member.direct or member.exact is None:
             return None
         tests[member.exact] = member.also
 
