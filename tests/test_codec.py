@@ -780,6 +780,18 @@ def test_a_value_from_before_that_no_longer_fits_is_refused(notebook: Notebook) 
     assert raised.value.path == "Placed.parcels[0].grams"
 
 
+def test_a_class_that_was_defined_again_and_cannot_be_recorded_is_refused_as_such(
+    notebook: Notebook,
+) -> None:
+    codec = RecordCodec("Placed", field_specs(notebook.Placed))
+    notebook.run(CELL.replace("frozen=True", "frozen=False"))
+    values = {"parcels": [notebook.Parcel(1)], "status": notebook.Status.OPEN}
+    with pytest.raises(UnsupportedFieldError, match=r"Placed\.parcels: Parcel .* can be changed"):
+        codec.encode(values)
+    with pytest.raises(UnsupportedFieldError, match=r"Placed\.parcels: Parcel .* can be changed"):
+        codec.decode(b'{"parcels":[],"status":"open"}')
+
+
 def test_two_local_classes_of_one_name_are_two_types() -> None:
     def make() -> type:
         @dataclass(frozen=True)

@@ -63,9 +63,10 @@ declared; convert the value, or change the type hint
         return self._encode_completely(values)
 
     def _encode_completely(self, values: Mapping[str, Any]) -> bytes:
+        compiled = self._current()
         packed: Any = None
         try:
-            packed = self._current().pack(values)
+            packed = compiled.pack(values)
             return _to_json(packed)
         except RecursionError:
             raise SerializationError(
