@@ -1,0 +1,178 @@
+"""The connections to one file, and whether it still is that file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from modulus_es.errors import StoreError
+from modulus_es.stores.sqlite.failures import SQLiteUnavailableError
+from modulus_es.stores.sqlite.url import Place
+
+_IDLE_READERS = 8
+_STATEMENTS = 512  # every module has its own; preparing one anew costs more than running it
+
+# A child process must not even close what it inherits: that could end its parent's locks.
+_left_to_the_parent: list[sqlite3.Connection] = []
+
+
+class Connections:
+    """One connection that writes, and those that read, to one place.
+
+    A file that was moved away, or replaced by a backup, is noticed before it is
+    written to: what was written to the old one would be lost. A connection that
+    was doubted is replaced at its next use.
+
+    ``accept`` looks at each new connection that is to write, and raises where
+    the file is none of ours.
+    """
+
+    def __init__(self, place: Place, accept: Callable[[sqlite3.Connection], None] | None) -> None:
+        self.place = place
+        self._accept = accept
+        self._process = os.getpid()
+        self._path = None if place.in_memory or place.path.startswith("file:") else place.path
+        self._identity: tuple[int, int] | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[tuple[int, sqlite3.Connection]] = []
+        self._generation = 0
+        self._doubted = False
+        self._closed = False
+
+    def check(self) -> None:
+        """Raise where this process may not use them."""
+        if self._closed:
+            raise SQLiteUnavailableError(
+                f"the store {self.place} is closed: make the system again to open it"
+            )
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"the store {self.place} was opened before this process was forked, and SQLite "
+                "does not survive that: make the system in the child, or start the child with "
+                "multiprocessing's 'spawn'"
+            )
+
+    def writer(self) -> sqlite3.Connection:
+        """The connection that writes, outside of a transaction; the caller holds the lock."""
+        self.check()
+        self._follow_the_file()
+        connection = self._writer
+        if connection is None:
+            connection = self._connect()
+            try:
+                if self._accept is not None:
+                    self._accept(connection)
+                self._log_ahead(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
+            if self._path is not None:
+                self._identity = _identity_of(self._path)
+        elif connection.in_transaction:
+            # Whoever was interrupted here could not say so.
+            connection.rollback()
+        return connection
+
+    def current(self) -> sqlite3.Connection:
+        """The connection that writes, even in a transaction."""
+        assert self._writer is not None
+        return self._writer
+
+    def reader(self) -> tuple[int, sqlite3.Connection]:
+        """A connection to read with; give it back."""
+        self.check()
+        self._follow_the_file()
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return self._generation, self._connect()
+
+    def give_back(self, reader: tuple[int, sqlite3.Connection]) -> None:
+        """Keep it for the next who reads, if it is still good."""
+        generation, connection = reader
+        reusable = generation == self._generation and not connection.in_transaction
+        if reusable and len(self._readers) < _IDLE_READERS and not self._closed:
+            self._readers.append(reader)
+        else:
+            connection.close()
+
+    def doubt(self) -> None:
+        """Open the file anew before its next use: it may be another, or another's."""
+        if self._path is not None:
+            self._doubted = True
+
+    def close(self) -> None:
+        """Let go of the file; the caller holds the lock."""
+        self._closed = True
+        self._drop()
+
+    def _follow_the_file(self) -> None:
+        if self._path is None:
+            return
+        if self._identity is not None:
+            try:
+                identity = _identity_of(self._path)
+            except OSError as error:
+                raise SQLiteUnavailableError(
+                    f"the store {self.place} is gone ({error.strerror}): put the file back where "
+                    "it was, and do it again"
+                ) from None
+            if identity != self._identity:
+                self._doubted = True
+        if self._doubted:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._generation += 1
+        self._doubted = False
+        writer, self._writer = self._writer, None
+        readers, self._readers = self._readers, []
+        for connection in [c for _, c in readers] + ([writer] if writer is not None else []):
+            if os.getpid() == self._process:
+                connection.close()
+            else:
+                _left_to_the_parent.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        database = self.place.path
+        if self._path is not None:
+            mode = "rwc" if self._identity is None else "rw"
+            database = f"{Path(self._path).as_uri()}?mode={mode}"
+        connection = sqlite3.connect(
+            database,
+            timeout=0,  # who waits, and for how long, is decided where it is known who waits
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+            uri=True,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA trusted_schema=OFF")
+            connection.execute(f"PRAGMA synchronous={self.place.synchronous}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _log_ahead(self, connection: sqlite3.Connection) -> None:
+        if self.place.in_memory:
+            return
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise SQLiteUnavailableError(
+                f"the store {self.place} cannot keep a write-ahead log there (mode {mode}): put "
+                "the file on a local disk"
+            )
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
+
+def _identity_of(path: str) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - before every transaction, and twice as fast as a Path
+    return found.st_dev, found.st_ino

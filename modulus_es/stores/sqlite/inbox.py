@@ -1,0 +1,326 @@
+"""One module's inbox as a table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from modulus_es.envelope import Envelope
+from modulus_es.errors import LeaseLostError
+from modulus_es.stores.port import Handled, InboxRow, Receipt
+from modulus_es.stores.sqlite.names import Names, Statements
+from modulus_es.stores.sqlite.rows import (
+    Owners,
+    Select,
+    headers,
+    in_order,
+    inbox_row,
+    micros,
+    pages,
+    selecting,
+    unreadable_delivery,
+)
+
+
+class _SQL(Statements):
+    insert = (
+        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
+        "headers, body, received_at, available_at, ordered, ready, out_of_order) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, "
+        "?12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ?3 AND key = ?7 "
+        "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
+        "?8 > 0 AND ?8 < coalesce((SELECT max(sent_position) FROM $inbox "
+        "WHERE source = ?1 AND handler = ?3 AND key = ?7), 0)) "
+        "ON CONFLICT (source, message_id, handler) DO NOTHING"
+    )
+    repeated = (
+        "UPDATE $inbox SET duplicates = duplicates + 1 "
+        "WHERE source = ? AND message_id = ? AND handler = ?"
+    )
+    insert_dead = (
+        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
+        "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
+        "dead_at) VALUES (?1, ?2, '', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, 0, ?11, ?10) "
+        "ON CONFLICT (source, message_id, handler) DO UPDATE SET duplicates = duplicates + 1"
+    )
+    # One step down the index for each handler, however many rows wait for it.
+    handlers = (
+        "WITH RECURSIVE waiting (handler) AS (SELECT min(handler) FROM $inbox "
+        "WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(handler) FROM $inbox WHERE ready = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND handler > waiting.handler) "
+        "FROM waiting WHERE waiting.handler IS NOT NULL) "
+        "SELECT handler FROM waiting WHERE handler IS NOT NULL"
+    )
+    of_handler = (
+        "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
+    )
+    unprocessed = (
+        "SELECT * FROM $inbox WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
+    )
+    all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
+    processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
+    claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
+    mark = (
+        "UPDATE $inbox SET attempts = attempts + 1, outcome = ?, processed_at = ?, "
+        "processed_by = claimed_by, claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    release = (
+        "UPDATE $inbox SET claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    retry = (
+        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, available_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    bury = (
+        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    bury_altered = (
+        "UPDATE $inbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ?"
+    )
+    promote = (
+        "UPDATE $inbox SET ready = 1 WHERE position = (SELECT min(position) FROM $inbox "
+        "WHERE handler = ?1 AND key = ?2 AND ordered = 1 AND processed_at IS NULL "
+        "AND dead_at IS NULL) AND ready = 0"
+    )
+    demote = (
+        "UPDATE $inbox SET ready = 0 WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND ready = 1 AND position > "
+        "(SELECT min(position) FROM $inbox WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL)"
+    )
+    revive = (
+        "UPDATE $inbox SET dead_at = NULL, attempts = 0, available_at = ?, kind = ?, type = ?, "
+        "version = ?, headers = ?, body = ?, ready = NOT ordered "
+        "WHERE position = ? AND dead_at IS NOT NULL"
+    )
+    forget = "DELETE FROM $inbox WHERE position = ? AND handler = ''"
+
+
+class Inbox:
+    """Reads and changes one inbox; changes work in the transaction of the cursor they are given.
+
+    A lane holds what one handler is to have of one key, and only its first row
+    is ``ready``, so that a lane of many costs no more to look for than one of
+    one. Rows that keep no order are ready from the start. Changes that are
+    guarded by the owner answer the rows that were the owner's.
+    """
+
+    def __init__(self, names: Names, owners: Owners) -> None:
+        self._sql = _SQL(names)
+        self._table = names.inbox
+        self._owners = owners
+
+    def receive(
+        self, cursor: sqlite3.Cursor, receipts: Sequence[Receipt], now: datetime
+    ) -> list[tuple[str, str]]:
+        """Hold messages for their handlers; answers what was held already."""
+        repeated: list[tuple[str, str]] = []
+        stamp = micros(now)
+        for envelope, handlers in receipts:
+            said = headers(envelope)
+            for handler, ordered in handlers:
+                values = (
+                    envelope.source,
+                    envelope.message_id,
+                    handler,
+                    envelope.kind,
+                    envelope.type,
+                    envelope.version,
+                    envelope.key,
+                    envelope.position,
+                    said,
+                    envelope.body,
+                    stamp,
+                    ordered,
+                )
+                if not cursor.execute(self._sql.insert, values).rowcount:
+                    cursor.execute(self._sql.repeated, values[:3])
+                    repeated.append((envelope.message_id, handler))
+        return repeated
+
+    def bury_unreadable(
+        self, cursor: sqlite3.Cursor, envelope: Envelope, error: str, now: datetime
+    ) -> None:
+        """Keep a message that nobody can read."""
+        cursor.execute(
+            self._sql.insert_dead,
+            (
+                envelope.source,
+                envelope.message_id,
+                envelope.kind,
+                envelope.type,
+                envelope.version,
+                envelope.key,
+                envelope.position,
+                headers(envelope),
+                envelope.body,
+                micros(now),
+                error,
+            ),
+        )
+
+    def any_waits(self, select: Select, handlers: frozenset[str]) -> bool:
+        """Whether a delivery to one of these handlers is pending or claimed."""
+        return any(row[0] in handlers for row in select(self._sql.handlers, ()))
+
+    def claim(
+        self,
+        cursor: sqlite3.Cursor,
+        owner: str,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        handlers: frozenset[str],
+    ) -> list[InboxRow]:
+        """Claim deliveries that are due, in order of position, one a lane."""
+        claimed: list[InboxRow] = []
+        altered: list[tuple[str | None, int, int]] = []
+        for row in self._waiting(selecting(cursor), handlers):
+            if row.dead_at is not None:
+                altered.append((row.last_error, micros(now), row.position))
+            elif _due(row, owner, now) == now:
+                row.claimed_by, row.claimed_until = owner, until
+                claimed.append(row)
+                if len(claimed) == limit:
+                    break
+        written, stamp = self._owners.written(owner), micros(until)
+        cursor.executemany(self._sql.claim, [(written, stamp, row.position) for row in claimed])
+        cursor.executemany(self._sql.bury_altered, altered)
+        return claimed
+
+    def due(
+        self, select: Select, owner: str, now: datetime, handlers: frozenset[str]
+    ) -> datetime | None:
+        """When there is next something to claim; ``now`` if at once, None if never."""
+        earliest: datetime | None = None
+        for row in self._waiting(select, handlers):
+            due = None if row.dead_at is not None else _due(row, owner, now)
+            if due == now:
+                return now
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
+
+    def mark(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
+        """Note that a delivery was handled; raises `LeaseLostError` where another one has it."""
+        row = handled.row
+        written = self._owners.written(handled.owner)
+        changes = (handled.outcome, micros(handled.at), row.position, written)
+        if not cursor.execute(self._sql.mark, changes).rowcount:
+            raise LeaseLostError(
+                f"{row.handler} was handling {row.envelope.type} {row.envelope.message_id}, but "
+                "its lease ran out and another consumer took over; this one's effects are undone"
+            )
+        self._go_on(cursor, row)
+
+    def release(
+        self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[InboxRow]
+    ) -> list[InboxRow]:
+        """Give deliveries back."""
+        return self._mine(cursor, self._sql.release, (), owner, rows)
+
+    def retry(
+        self, cursor: sqlite3.Cursor, owner: str, row: InboxRow, error: str, at: datetime
+    ) -> list[InboxRow]:
+        """Note a failed attempt."""
+        return self._mine(cursor, self._sql.retry, (error, micros(at)), owner, [row])
+
+    def bury(
+        self, cursor: sqlite3.Cursor, owner: str, row: InboxRow, error: str, now: datetime
+    ) -> list[InboxRow]:
+        """Give a delivery up."""
+        buried = self._mine(cursor, self._sql.bury, (error, micros(now)), owner, [row])
+        for each in buried:
+            self._go_on(cursor, each)
+        return buried
+
+    def revive(
+        self, cursor: sqlite3.Cursor, row: InboxRow, now: datetime, envelope: Envelope
+    ) -> list[InboxRow]:
+        """Make a dead delivery pending again, in its old place; answers it if it was dead."""
+        changes = (
+            micros(now),
+            envelope.kind,
+            envelope.type,
+            envelope.version,
+            headers(envelope),
+            envelope.body,
+            row.position,
+        )
+        if not cursor.execute(self._sql.revive, changes).rowcount:
+            return []
+        if row.ordered:
+            self._go_on(cursor, row)
+            cursor.execute(self._sql.demote, (row.handler, row.envelope.key))
+        return [row]
+
+    def forget(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
+        """Drop a dead letter without a handler."""
+        cursor.execute(self._sql.forget, (row.position,))
+
+    def holds(self, select: Select, handled: Handled) -> bool:
+        """Whether exactly this was noted of a delivery."""
+        found = select(self._sql.processed, (handled.row.position,))
+        mark = (self._owners.written(handled.owner), micros(handled.at))
+        return [tuple(row) for row in found] == [mark]
+
+    def unprocessed(self, select: Select) -> list[InboxRow]:
+        """The deliveries that are pending or claimed."""
+        return [self._read(row) for row in select(self._sql.unprocessed, ())]
+
+    def rows(self, select: Select) -> Iterator[InboxRow]:
+        """All rows, in order of position."""
+        return map(self._read, pages(select, self._sql.all))
+
+    def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
+        if row.ordered:
+            cursor.execute(self._sql.promote, (row.handler, row.envelope.key))
+
+    def _waiting(self, select: Select, handlers: frozenset[str]) -> Iterator[InboxRow]:
+        """The first of each lane, in order of position, fetched as far as it is read."""
+        names = [row[0] for row in select(self._sql.handlers, ()) if row[0] in handlers]
+        return map(
+            self._read, in_order(pages(select, self._sql.of_handler, name) for name in names)
+        )
+
+    def _read(self, row: sqlite3.Row) -> InboxRow:
+        try:
+            return inbox_row(row, self._owners)
+        except Exception as error:
+            # Whatever can be wrong with a row that somebody altered: the others are read.
+            return unreadable_delivery(row, self._table, error)
+
+    def _mine(
+        self,
+        cursor: sqlite3.Cursor,
+        statement: str,
+        values: tuple[object, ...],
+        owner: str,
+        rows: Sequence[InboxRow],
+    ) -> list[InboxRow]:
+        written = self._owners.written(owner)
+        return [
+            row
+            for row in rows
+            if cursor.execute(statement, (*values, row.position, written)).rowcount
+        ]
+
+
+def _due(row: InboxRow, owner: str, now: datetime) -> datetime | None:
+    """When it can be claimed, ``now`` if at once; None if the owner has it already."""
+    until = row.claimed_until
+    if row.claimed_by is not None and until is not None:
+        if row.claimed_by == owner:
+            return None
+        if until > now:
+            return until
+    return max(row.available_at, now)

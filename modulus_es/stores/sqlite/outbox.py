@@ -1,0 +1,280 @@
+"""One module's outbox as a table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from modulus_es.envelope import Envelope
+from modulus_es.stores.port import OutboxRow, Routes
+from modulus_es.stores.sqlite.names import Names, Statements
+from modulus_es.stores.sqlite.rows import (
+    Owners,
+    Select,
+    headers,
+    in_order,
+    micros,
+    outbox_row,
+    pages,
+    route,
+    selecting,
+    unreadable_message,
+)
+
+
+class _SQL(Statements):
+    insert = (
+        "INSERT INTO $outbox (message_id, kind, type, version, route, source, key, headers, body, "
+        "handler, created_at, available_at, scheduled) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    # One step down the index for each route, however many rows wait for it.
+    routes = (
+        "WITH RECURSIVE waiting (route) AS ("
+        "SELECT min(route) FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(route) FROM $outbox WHERE delivered_at IS NULL "
+        "AND dead_at IS NULL AND route > waiting.route) FROM waiting "
+        "WHERE waiting.route IS NOT NULL) SELECT route FROM waiting WHERE route IS NOT NULL"
+    )
+    of_route = (
+        "SELECT * FROM $outbox WHERE route = ? AND position > ? AND delivered_at IS NULL "
+        "AND dead_at IS NULL ORDER BY position LIMIT ?"
+    )
+    undelivered = (
+        "SELECT * FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
+    )
+    all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
+    is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
+    claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
+    deliver = (
+        "UPDATE $outbox SET attempts = attempts + 1, delivered_at = ?, claimed_by = NULL, "
+        "claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+    )
+    release = (
+        "UPDATE $outbox SET claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ?"
+    )
+    retry = (
+        "UPDATE $outbox SET attempts = attempts + ?, last_error = ?, available_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+    )
+    bury = (
+        "UPDATE $outbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+    )
+    bury_altered = (
+        "UPDATE $outbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ?"
+    )
+    revive = (
+        "UPDATE $outbox SET dead_at = NULL, attempts = 0, available_at = ?, message_id = ?, "
+        "kind = ?, type = ?, version = ?, route = ?, key = ?, headers = ?, body = ? "
+        "WHERE position = ? AND dead_at IS NOT NULL"
+    )
+    purge = (
+        "DELETE FROM $outbox WHERE position IN (SELECT position FROM $outbox "
+        "WHERE delivered_at < ? ORDER BY position LIMIT ?)"
+    )
+
+
+class Outbox:
+    """Reads and changes one outbox; changes work in the transaction of the cursor they are given.
+
+    Changes that are guarded by the owner answer the rows that were the owner's.
+    """
+
+    def __init__(self, names: Names, owners: Owners) -> None:
+        self._sql = _SQL(names)
+        self._table = names.outbox
+        self._owners = owners
+
+    def insert(self, cursor: sqlite3.Cursor, rows: Sequence[OutboxRow]) -> None:
+        """Append rows, and note their positions in them."""
+        for row in rows:
+            envelope = row.envelope
+            cursor.execute(
+                self._sql.insert,
+                (
+                    envelope.message_id,
+                    envelope.kind,
+                    envelope.type,
+                    envelope.version,
+                    route(envelope),
+                    envelope.source,
+                    envelope.key,
+                    headers(envelope),
+                    envelope.body,
+                    row.handler,
+                    micros(row.created_at),
+                    micros(row.available_at),
+                    row.scheduled,
+                ),
+            )
+            row.position = cursor.lastrowid or 0
+
+    def any_waits(self, select: Select, routes: frozenset[str]) -> bool:
+        """Whether a row for one of these routes is pending or claimed."""
+        return any(row[0] in routes for row in select(self._sql.routes, ()))
+
+    def claim(
+        self,
+        cursor: sqlite3.Cursor,
+        owner: str,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        routes: frozenset[str],
+    ) -> list[OutboxRow]:
+        """Claim rows that are due, in order of position."""
+        lanes = _Lanes(owner, now)
+        claimed: list[OutboxRow] = []
+        altered: list[tuple[str | None, int, int]] = []
+        for row in self._waiting(selecting(cursor), routes):
+            if row.dead_at is not None:
+                altered.append((row.last_error, micros(now), row.position))
+            elif lanes.due(row) == now:
+                row.claimed_by, row.claimed_until = owner, until
+                claimed.append(row)
+                if len(claimed) == limit:
+                    break
+        written, stamp = self._owners.written(owner), micros(until)
+        cursor.executemany(self._sql.claim, [(written, stamp, row.position) for row in claimed])
+        cursor.executemany(self._sql.bury_altered, altered)
+        return claimed
+
+    def due(
+        self, select: Select, owner: str, now: datetime, routes: frozenset[str]
+    ) -> datetime | None:
+        """When there is next something to claim; ``now`` if at once, None if never."""
+        lanes = _Lanes(owner, now)
+        earliest: datetime | None = None
+        for row in self._waiting(select, routes):
+            due = None if row.dead_at is not None else lanes.due(row)
+            if due == now:
+                return now
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
+
+    def deliver(
+        self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[OutboxRow], now: datetime
+    ) -> list[OutboxRow]:
+        """Mark rows delivered."""
+        return self._mine(cursor, self._sql.deliver, (micros(now),), owner, rows)
+
+    def release(
+        self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[OutboxRow]
+    ) -> list[OutboxRow]:
+        """Give rows back."""
+        return self._mine(cursor, self._sql.release, (), owner, rows)
+
+    def retry(
+        self,
+        cursor: sqlite3.Cursor,
+        owner: str,
+        row: OutboxRow,
+        error: str,
+        at: datetime,
+        counted: bool,
+    ) -> list[OutboxRow]:
+        """Note a failed attempt."""
+        return self._mine(cursor, self._sql.retry, (counted, error, micros(at)), owner, [row])
+
+    def bury(
+        self, cursor: sqlite3.Cursor, owner: str, row: OutboxRow, error: str, now: datetime
+    ) -> list[OutboxRow]:
+        """Give a row up."""
+        return self._mine(cursor, self._sql.bury, (error, micros(now)), owner, [row])
+
+    def revive(
+        self, cursor: sqlite3.Cursor, row: OutboxRow, now: datetime, envelope: Envelope
+    ) -> list[OutboxRow]:
+        """Make a dead row pending again; answers it if it was dead."""
+        changes = (
+            micros(now),
+            envelope.message_id,
+            envelope.kind,
+            envelope.type,
+            envelope.version,
+            route(envelope),
+            envelope.key,
+            headers(envelope),
+            envelope.body,
+            row.position,
+        )
+        return [row] if cursor.execute(self._sql.revive, changes).rowcount else []
+
+    def purge(self, cursor: sqlite3.Cursor, before: datetime, limit: int) -> int:
+        """Drop rows that were delivered before that time."""
+        return cursor.execute(self._sql.purge, (micros(before), limit)).rowcount
+
+    def holds(self, select: Select, rows: Sequence[OutboxRow]) -> bool:
+        """Whether these rows are there."""
+        return all(select(self._sql.is_there, (r.position, r.envelope.message_id)) for r in rows)
+
+    def undelivered(self, select: Select) -> list[OutboxRow]:
+        """The rows that are pending or claimed."""
+        return [self._read(row) for row in select(self._sql.undelivered, ())]
+
+    def rows(self, select: Select) -> Iterator[OutboxRow]:
+        """All rows, in order of position."""
+        return map(self._read, pages(select, self._sql.all))
+
+    def _waiting(self, select: Select, routes: frozenset[str]) -> Iterator[OutboxRow]:
+        """What is pending or claimed, in order of position, fetched as far as it is read."""
+        names = [row[0] for row in select(self._sql.routes, ()) if row[0] in routes]
+        return map(self._read, in_order(pages(select, self._sql.of_route, name) for name in names))
+
+    def _read(self, row: sqlite3.Row) -> OutboxRow:
+        try:
+            return outbox_row(row, self._owners)
+        except Exception as error:
+            # Whatever can be wrong with a row that somebody altered: the others are read.
+            return unreadable_message(row, self._table, error)
+
+    def _mine(
+        self,
+        cursor: sqlite3.Cursor,
+        statement: str,
+        values: tuple[object, ...],
+        owner: str,
+        rows: Sequence[OutboxRow],
+    ) -> list[OutboxRow]:
+        written = self._owners.written(owner)
+        return [
+            row
+            for row in rows
+            if cursor.execute(statement, (*values, row.position, written)).rowcount
+        ]
+
+
+def recorded_routes(routes: Routes) -> frozenset[str]:
+    """What can be handed over, as the rows call it."""
+    return routes.events.union(f"{module}:{name}" for module, name in routes.commands)
+
+
+class _Lanes:
+    """Keeps the order of each key while rows are looked through in order of position."""
+
+    def __init__(self, owner: str, now: datetime) -> None:
+        self._owner, self._now = owner, now
+        self._held: set[str] = set()
+
+    def due(self, row: OutboxRow) -> datetime | None:
+        """When it can be claimed, ``now`` if at once; None if another one has to move first."""
+        key = row.envelope.key
+        if key in self._held:
+            return None
+        until = row.claimed_until
+        if row.claimed_by is not None and until is not None:
+            mine = row.claimed_by == self._owner
+            if mine or until > self._now:
+                self._held.add(key)
+                return None if mine else until
+        if row.available_at > self._now:
+            came_due = not row.scheduled or row.attempts or row.last_error is not None
+            if came_due:
+                self._held.add(key)
+            return row.available_at
+        return self._now

@@ -1,0 +1,324 @@
+"""The store of one module in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Event
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+
+from modulus_es.envelope import Envelope
+from modulus_es.stores.port import Capabilities, Handled, InboxRow, OutboxRow, Receipt, Routes
+from modulus_es.stores.sqlite.clock import StoredClock
+from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
+from modulus_es.stores.sqlite.failures import BusyError
+from modulus_es.stores.sqlite.outbox import recorded_routes
+from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
+from modulus_es.stores.sqlite.rows import changing
+from modulus_es.stores.sqlite.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class SQLiteStore:
+    """One module's events, outbox and inbox, in the tables of a SQLite file.
+
+    What nobody else holds up happens on the event loop, because a hop to
+    another thread takes longer than the commit; who has to wait does so in a
+    worker thread, no longer than the lock time-out.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        factory: ModulusSQLiteFactory,
+        recorder: ModulusApplicationRecorder,
+        clock: StoredClock,
+    ) -> None:
+        self.module = module
+        self.factory: InfrastructureFactory[Any] = factory
+        self.recorder: ApplicationRecorder = recorder
+        self._record = recorder.record
+        self._datastore = recorder.datastore
+        self._outbox, self._inbox = recorder.outbox, recorder.inbox
+        self._clock = clock
+        self._ended_well = True
+        self._routes: tuple[Routes, frozenset[str]] | None = None
+        place = self._datastore.place
+        self.url = place.url
+        self.capabilities = Capabilities(
+            survives_restart=not place.in_memory,
+            has_connection=True,
+            many_processes=not place.in_memory,
+        )
+
+    async def run(self, read: Callable[[], T]) -> T:
+        """Call what reads from the store."""
+        try:
+            return self._datastore.read_or_raise_busy(read)
+        except BusyError:
+            return await _in_a_thread(read)
+
+    def begin(self) -> Transaction:
+        """Open the transaction that the next `commit` ends."""
+        return self._datastore.begin()
+
+    async def rollback(self, connection: Any) -> None:
+        """Undo what was done in a transaction that `begin` opened."""
+        if connection is not None:
+            self._datastore.undo(connection)
+
+    async def commit(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+        connection: Any = None,
+    ) -> Sequence[int]:
+        """Write all or nothing; answers the events' positions."""
+        now = handled.at if handled is not None else None
+        if outbox:
+            now = outbox[-1].created_at
+
+        def work(cursor: sqlite3.Cursor) -> Sequence[int]:
+            return self._record(cursor, events, outbox, handled)
+
+        def then(written: Any) -> None:
+            self._ended_well = True
+            noting(handled)(written)
+
+        self._ended_well = False
+        if connection is None:
+            return await self._write(work, then, now=now)
+        return self._datastore.commit(connection, *self._clock.kept(work, then, now))
+
+    async def holds(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+    ) -> bool:
+        """Whether exactly this was committed."""
+        if not events and not outbox and handled is None:
+            return self._ended_well
+        return await self.run(lambda: self._holds(events, outbox, handled))
+
+    async def claim_outbox(
+        self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
+    ) -> list[OutboxRow]:
+        """Claim rows that are due and that ``routes`` accepts."""
+        wanted = self._wanted(routes)
+        if not await self.run(lambda: self._outbox.any_waits(self._select, wanted)):
+            return []
+        return await self._write(
+            lambda cursor: self._outbox.claim(cursor, owner, now, now + lease, limit, wanted),
+            now=now,
+            durable=False,
+        )
+
+    async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
+        """The transport has taken these rows."""
+        if rows:
+            await self._write(
+                lambda cursor: self._outbox.deliver(cursor, owner, rows, now),
+                changing(1, delivered_at=now),
+                now=now,
+                durable=False,
+            )
+
+    async def release_outbox(self, owner: str, rows: Sequence[OutboxRow]) -> None:
+        """Give claimed rows back."""
+        if rows:
+            await self._write(
+                lambda cursor: self._outbox.release(cursor, owner, rows),
+                changing(0),
+                durable=False,
+            )
+
+    async def retry_outbox(
+        self, owner: str, row: OutboxRow, error: str, at: datetime, *, counted: bool = True
+    ) -> None:
+        """An attempt failed, or was in vain; the next is due at ``at``."""
+        await self._write(
+            lambda cursor: self._outbox.retry(cursor, owner, row, error, at, counted),
+            changing(counted, last_error=error, available_at=at),
+        )
+
+    async def bury_outbox(self, owner: str, row: OutboxRow, error: str, now: datetime) -> None:
+        """The last attempt failed."""
+        await self._write(
+            lambda cursor: self._outbox.bury(cursor, owner, row, error, now),
+            changing(1, last_error=error, dead_at=now),
+            now=now,
+        )
+
+    async def outbox_due(self, owner: str, now: datetime, routes: Routes) -> datetime | None:
+        """When ``owner`` can next claim something."""
+        wanted = self._wanted(routes)
+        return await self.run(lambda: self._outbox.due(self._select, owner, now, wanted))
+
+    async def receive(self, receipts: Sequence[Receipt], now: datetime) -> list[tuple[str, str]]:
+        """Hold these messages for their handlers."""
+        return await self._write(lambda cursor: self._inbox.receive(cursor, receipts, now), now=now)
+
+    async def bury_unreadable(self, envelope: Envelope, error: str, now: datetime) -> None:
+        """Keep a message that nobody here can read as a dead letter."""
+        await self._write(
+            lambda cursor: self._inbox.bury_unreadable(cursor, envelope, error, now), now=now
+        )
+
+    async def claim_inbox(
+        self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
+    ) -> list[InboxRow]:
+        """Claim deliveries to these handlers that are due."""
+        if not await self.run(lambda: self._inbox.any_waits(self._select, handlers)):
+            return []
+        return await self._write(
+            lambda cursor: self._inbox.claim(cursor, owner, now, now + lease, limit, handlers),
+            now=now,
+            durable=False,
+        )
+
+    async def release_inbox(self, owner: str, rows: Sequence[InboxRow]) -> None:
+        """Give claimed deliveries back."""
+        if rows:
+            await self._write(
+                lambda cursor: self._inbox.release(cursor, owner, rows),
+                changing(0),
+                durable=False,
+            )
+
+    async def retry_delivery(self, owner: str, row: InboxRow, error: str, at: datetime) -> None:
+        """An attempt failed; the next is due at ``at``."""
+        await self._write(
+            lambda cursor: self._inbox.retry(cursor, owner, row, error, at),
+            changing(1, last_error=error, available_at=at),
+        )
+
+    async def bury_delivery(self, owner: str, row: InboxRow, error: str, now: datetime) -> None:
+        """The last attempt failed."""
+        await self._write(
+            lambda cursor: self._inbox.bury(cursor, owner, row, error, now),
+            changing(1, last_error=error, dead_at=now),
+            now=now,
+        )
+
+    async def inbox_due(
+        self, owner: str, now: datetime, handlers: frozenset[str]
+    ) -> datetime | None:
+        """When ``owner`` can next claim a delivery to these handlers."""
+        return await self.run(lambda: self._inbox.due(self._select, owner, now, handlers))
+
+    async def revive_delivery(
+        self, row: InboxRow, now: datetime, envelope: Envelope | None = None
+    ) -> None:
+        """Make a dead letter pending again."""
+        new = envelope or row.envelope
+        await self._write(
+            lambda cursor: self._inbox.revive(cursor, row, now, new),
+            changing(-row.attempts, envelope=new, available_at=now, dead_at=None),
+        )
+
+    async def revive_outbox(
+        self, row: OutboxRow, now: datetime, envelope: Envelope | None = None
+    ) -> None:
+        """Make a dead row of the outbox pending again."""
+        new = envelope or row.envelope
+        await self._write(
+            lambda cursor: self._outbox.revive(cursor, row, now, new),
+            changing(-row.attempts, envelope=new, available_at=now, dead_at=None),
+        )
+
+    async def forget_unreadable(self, row: InboxRow) -> None:
+        """Drop a dead letter without a handler."""
+        await self._write(lambda cursor: self._inbox.forget(cursor, row))
+
+    async def purge(self, before: datetime, limit: int = 1000) -> int:
+        """Drop rows delivered before that time."""
+        return await self._write(lambda cursor: self._outbox.purge(cursor, before, limit))
+
+    def undelivered(self) -> Iterable[OutboxRow]:
+        """The rows that are pending or claimed."""
+        return self._outbox.undelivered(self._select)
+
+    def outbox_rows(self) -> Iterable[OutboxRow]:
+        """All rows, in order of position."""
+        return self._outbox.rows(self._select)
+
+    def unprocessed(self) -> Iterable[InboxRow]:
+        """The deliveries that are pending or claimed."""
+        return self._inbox.unprocessed(self._select)
+
+    def inbox_rows(self) -> Iterable[InboxRow]:
+        """All rows, in order of position."""
+        return self._inbox.rows(self._select)
+
+    def close(self) -> None:
+        """Let go of the file, for every module in it."""
+        self._datastore.close()
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self.module!r}, {self.url!r})"
+
+    def _select(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+        return self._datastore.select(sql, parameters)
+
+    def _wanted(self, routes: Routes) -> frozenset[str]:
+        if self._routes is None or self._routes[0] is not routes:
+            self._routes = (routes, recorded_routes(routes))
+        return self._routes[1]
+
+    def _holds(
+        self,
+        events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None,
+    ) -> bool:
+        if handled is not None and not self._inbox.holds(self._select, handled):
+            return False
+        for event in events:
+            version = event.originator_version
+            found = self.recorder.select_events(event.originator_id, gt=version - 1, lte=version)
+            if list(found) != [event]:
+                return False
+        return self._outbox.holds(self._select, outbox)
+
+    async def _write(
+        self,
+        work: Callable[[sqlite3.Cursor], T],
+        then: Callable[[T], None] | None = None,
+        *,
+        now: datetime | None = None,
+        durable: bool = True,
+    ) -> T:
+        work, then = self._clock.kept(work, then, now)
+        write = partial(self._datastore.write, work, then, durable=durable)
+        try:
+            return write(wait=0)
+        except BusyError:
+            give_up = Event()
+            return await _in_a_thread(partial(write, give_up=give_up), give_up)
+
+
+async def _in_a_thread(call: Callable[[], T], give_up: Event | None = None) -> T:
+    """Wait in a worker thread; a cancelled task waits until it is known what happened."""
+    import asyncio
+
+    waiting = asyncio.get_running_loop().run_in_executor(None, call)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        if give_up is not None:
+            give_up.set()
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError:
+                continue
+        if not waiting.cancelled():
+            waiting.exception()
+        raise
