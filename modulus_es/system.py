@@ -494,7 +494,14 @@ def _open_memory(url: str) -> Database:
     return MemoryDatabase(url)
 
 
-_STORES: dict[str, Callable[[str], Database]] = {"memory": _open_memory}
+def _open_sqlite(url: str) -> Database:
+    # Imported when first used: `import modulus_es` does without sqlite3.
+    from modulus_es.stores.sqlite import SQLiteDatabase
+
+    return SQLiteDatabase(url)
+
+
+_STORES: dict[str, Callable[[str], Database]] = {"memory": _open_memory, "sqlite": _open_sqlite}
 
 
 def _open(url: str) -> Database:
