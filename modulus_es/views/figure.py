@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 _INCH = 96
 """How many pixels of the picture one inch holds, as in a browser."""
 
-_LARGEST = 30_000_000
+LARGEST = 30_000_000
 """How many dots a PNG has at most; a larger picture is drawn with fewer to the inch."""
+
+_SMALLEST = 4.5
+"""Letters of fewer dots than that cannot be read, and are not drawn."""
 
 # What matplotlib's own font has; other letters would be warned about, and drawn as boxes.
 _UNDRAWN = re.compile("[^\x20-\x7e\xa0-\u02ff\u0370-\u03ff\u0400-\u052f\u2010-\u2027\u2190-\u21ff]")
 
 
-def to_figure(scene: Scene, ax: Axes | None = None) -> Figure:
-    """The scene as a new figure, or drawn into ``ax``; answers the figure."""
+def to_figure(scene: Scene, ax: Axes | None = None, smallest: float = 0) -> Figure:
+    """The scene as a new figure, or drawn into ``ax``; answers the figure.
+
+    Letters smaller than ``smallest`` pixels of the scene are left out.
+    """
     from matplotlib.figure import Figure
 
     if ax is None:
@@ -42,24 +48,31 @@ def to_figure(scene: Scene, ax: Axes | None = None) -> Figure:
     for order, item in enumerate(_flat(scene)):
         if isinstance(item, Shape):
             _draw(ax, item, scale, order)
-        else:
+        elif STYLES[item.style].size >= smallest:
             _write(ax, item, scale, order)
     return cast("Figure", ax.get_figure(root=True))
 
 
-def to_bytes(scene: Scene, format: str = "png", dpi: float = 144) -> bytes:  # noqa: A002
-    """The scene as a PNG or PDF, the same bytes on every run with one matplotlib."""
+def to_bytes(
+    scene: Scene,
+    format: str = "png",  # noqa: A002
+    dpi: float = 144,
+    dots: int = LARGEST,
+) -> bytes:
+    """The scene as a PNG of at most so many dots, or as a PDF.
+
+    The bytes are the same on every run with one matplotlib.
+    """
     from matplotlib import rc_context
 
-    dots = scene.width * scene.height * (dpi / _INCH) ** 2
-    if format == "png" and dots > _LARGEST:
-        dpi *= (_LARGEST / dots) ** 0.5
+    needed = scene.width * scene.height * (dpi / _INCH) ** 2
+    if format == "png" and needed > dots:
+        dpi *= (dots / needed) ** 0.5
     unstamped = {"png": "Software", "pdf": "CreationDate"}
     target = io.BytesIO()
     with rc_context({"pdf.fonttype": 42}):
-        to_figure(scene).savefig(
-            target, format=format, dpi=dpi, metadata={unstamped.get(format, "Title"): None}
-        )
+        figure = to_figure(scene, smallest=_SMALLEST * _INCH / dpi if format == "png" else 0)
+        figure.savefig(target, format=format, dpi=dpi, metadata={unstamped[format]: None})
     return target.getvalue()
 
 
@@ -88,7 +101,8 @@ def _draw(ax: Axes, shape: Shape, scale: float, order: int) -> None:
     dash: Any = "-"
     if style.dash and width:
         dash = (0, tuple(part * scale / width for part in style.dash))
-    ax.add_patch(
+    # As an artist, not as a patch: the axes have their limits, and need not look at each.
+    ax.add_artist(
         PathPatch(
             _matplotlib_path(shape.path),
             facecolor=style.fill[0] or "none",

@@ -23,7 +23,7 @@ _BETWEEN = 12
 _BEND = 9
 _ALMOST = 5
 _BESIDE = {True: 12, False: 18}
-WIDE, TALL = 940, 900
+WIDE, TALL = 840, 900
 """What a notebook shows without scrolling; the direction is chosen to stay within it."""
 
 

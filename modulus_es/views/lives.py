@@ -19,13 +19,18 @@ class Life:
     marks: list[int] = field(default_factory=list)
 
 
-def lives_of(marks: Sequence[Mark]) -> list[Life]:
-    """The marks by message and lane, in order of first appearance."""
+def lives_of(marks: Sequence[Mark], *, together: bool = False) -> list[Life]:
+    """The marks by message and lane, or ``together`` by lane, in order of first appearance."""
     lives: dict[tuple[object, ...], Life] = {}
     for index, mark in enumerate(marks):
+        lane = (mark.module, mark.handler)
         # What has no id is a command's attempt with its outcome, which end together.
         own: object = mark.message_id or (mark.correlation_id, mark.type, mark.end)
-        lives.setdefault((mark.lane, own), Life(mark.lane)).marks.append(index)
+        key = (*lane, own) if not together else lane
+        life = lives.get(key)
+        if life is None:
+            life = lives[key] = Life(lane)
+        life.marks.append(index)
     return list(lives.values())
 
 

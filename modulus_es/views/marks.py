@@ -119,19 +119,16 @@ class _Builder:
     def outbox(self, module: str, row: OutboxRow) -> Iterator[Mark]:
         """Recorded, waiting to be handed over, tried in vain, dead."""
         recorded = self._first(module, OUTBOX, row.envelope, row.created_at)
-        yield recorded._replace(text=f"by {row.handler}" if row.handler else "")
+        yield recorded
         until = row.delivered_at or row.dead_at or self._now
         if until > row.created_at:
             text = "scheduled" if row.scheduled else "in the outbox"
-            yield recorded._replace(kind="waiting", end=until, text=text)
+            yield _of(recorded, "waiting", row.created_at, until, text=text)
         for record in self._relayed.pop((module, row.envelope.message_id), ()):
             lost = f"lost on the way to {record.module}" if record.kind == "network" else ""
             yield _moment(recorded, "retry", record, text=lost)
         if row.dead_at is not None:
-            yield recorded._replace(
-                kind="dead", time=row.dead_at, end=row.dead_at, attempt=row.attempts,
-                error=row.last_error,
-            )  # fmt: skip
+            yield _of(recorded, "dead", row.dead_at, row.dead_at, row.attempts, row.last_error)
 
     def inbox(self, module: str, row: InboxRow) -> Iterator[Mark]:
         """In flight, waiting, attempt by attempt, and how it ended."""
@@ -141,7 +138,7 @@ class _Builder:
         if source is not None:
             left = source.available_at if source.scheduled else source.created_at
             if left < row.received_at:
-                yield arrived._replace(kind="in_flight", time=left)
+                yield _of(arrived, "in_flight", left, row.received_at)
         key = (module, row.handler, message.message_id)
         since: datetime | None = row.received_at
         tried = False
@@ -154,19 +151,17 @@ class _Builder:
                 since = max((at for at in self._replayed[key] if at <= began), default=None)
             if since is not None and began > since:
                 text = "for its next attempt" if tried else "in the inbox"
-                yield arrived._replace(kind="waiting", time=since, end=began, text=text)
+                yield _of(arrived, "waiting", since, began, text=text)
             yield from _tried(arrived, record)
             tried, since = True, None if record.outcome == "dead" else record.time
         ended = row.processed_at or row.dead_at
         until = ended or self._now
         if since is not None and until > since and (ended is None or not tried):
             text = "in the inbox" if ended else "still waiting"
-            yield arrived._replace(kind="waiting", time=since, end=until, text=text)
+            yield _of(arrived, "waiting", since, until, text=text)
         if ended is not None and not tried:
             kind = "dead" if row.dead_at else "failed" if row.outcome == "failed" else "done"
-            yield arrived._replace(
-                kind=kind, time=ended, end=ended, attempt=row.attempts, error=row.last_error
-            )
+            yield _of(arrived, kind, ended, ended, row.attempts, row.last_error)
 
     def rest(self) -> Iterator[Mark]:
         """Deliveries whose row is gone, and commands that were sent within their module."""
@@ -207,17 +202,29 @@ class _Builder:
         return causation_id
 
 
-def _moment(mark: Mark, kind: str, record: TraceRecord, text: str = "") -> Mark:
-    return mark._replace(
-        kind=kind, time=record.time, end=record.time, attempt=record.attempt, error=record.error,
-        text=text,
+def _of(
+    mark: Mark,
+    kind: str,
+    time: datetime,
+    end: datetime,
+    attempt: int = 0,
+    error: str | None = None,
+    text: str = "",
+) -> Mark:
+    """Another mark of the same message in the same lane."""
+    return Mark(
+        time, end, mark.module, mark.handler, kind, mark.message_id, mark.type, attempt,
+        mark.correlation_id, mark.causation_id, error, text,
     )  # fmt: skip
+
+
+def _moment(mark: Mark, kind: str, record: TraceRecord, text: str = "") -> Mark:
+    return _of(mark, kind, record.time, record.time, record.attempt, record.error, text)
 
 
 def _tried(mark: Mark, record: TraceRecord) -> Iterator[Mark]:
     """An attempt, if it took any time, and its outcome."""
-    ended = _moment(mark, _OUTCOMES.get(record.outcome, "failed"), record, mark.text)
     if record.duration > 0:
         began = record.time - timedelta(seconds=record.duration)
-        yield ended._replace(kind="attempt", time=began)
-    yield ended
+        yield _of(mark, "attempt", began, record.time, record.attempt, record.error, mark.text)
+    yield _moment(mark, _OUTCOMES.get(record.outcome, "failed"), record, mark.text)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _ROWS = 200
 """How many rows the table below a picture has at most; `to_frame` has them all."""
 
+_DOTS = 4_000_000
+"""How many dots the PNG in a notebook has at most; a file that is saved has more."""
+
 
 class Picture:
     """What graph and timeline share: renderers, files, and how a notebook shows them.
@@ -118,8 +121,10 @@ class Picture:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """What a notebook shows: HTML, else the PNG, else the text."""
+        from modulus_es.views.figure import to_bytes
+
         return {
             "text/html": self.to_html(),
-            "image/png": base64.b64encode(self.to_png()).decode(),
+            "image/png": base64.b64encode(to_bytes(self.scene(), dots=_DOTS)).decode(),
             "text/plain": repr(self),
         }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from modulus_es.clock import iso, to_utc
@@ -29,6 +30,7 @@ _WORDS = {
     "duplicate": ("duplicate", "duplicates"),
     "dead": ("dead", "dead"),
 }
+_PLACE, _MESSAGE = itemgetter(2, 3, 4), itemgetter(5)
 _ENDS = ("done", "failed", "dead", "retry")
 
 
@@ -95,14 +97,15 @@ class Timeline(Picture):
     @cached_property
     def _drawn(self) -> Scene:
         return timeline_scene(
-            f"{self.title}: {self._said()}",
-            self._heading(),
+            f"{self.title}: {self._said}",
+            self._heading,
             self.marks,
             self._sentence,
             arrows=self.arrows,
             broken=self.broken,
         )
 
+    @cached_property
     def _heading(self) -> str:
         if not self.marks:
             return "Nothing has happened yet."
@@ -111,26 +114,30 @@ class Timeline(Picture):
         if last > first:
             said += f" ({lasting(micros(last) - micros(first))})"
         if len(self.marks) > LIMIT:
-            said += f" · {len(self.marks):,} marks, drawn as counts because they are so many"
+            many = sum(held[kind] for held in self._lanes.values() for kind in _WORDS)
+            said += f" · {many:,} marks, drawn as counts because they are so many"
         return said
 
     def _bounds(self) -> tuple[datetime, datetime]:
         return self.marks[0].time, max(mark.end for mark in self.marks)
 
     @cached_property
-    def _counts(self) -> Counter[str]:
-        return Counter(mark.kind for mark in self.marks)
+    def _lanes(self) -> dict[tuple[str, str], Counter[str]]:
+        """How many marks of each kind there are in each lane."""
+        lanes: dict[tuple[str, str], Counter[str]] = {}
+        for (module, handler, kind), count in Counter(map(_PLACE, self.marks)).items():
+            lanes.setdefault((module, handler), Counter())[kind] += count
+        return lanes
 
+    @cached_property
     def _said(self) -> str:
-        messages = len({mark.message_id for mark in self.marks if mark.message_id})
-        lanes = len({mark.lane for mark in self.marks})
-        said = [_counted(messages, "message", "messages"), _counted(lanes, "lane", "lanes")]
-        said += [
-            _counted(self._counts[kind], *words)
-            for kind, words in _WORDS.items()
-            if self._counts[kind]
+        messages = len(set(map(_MESSAGE, self.marks)) - {""})
+        total = sum(self._lanes.values(), Counter())
+        said = [
+            _counted(messages, "message", "messages"),
+            _counted(len(self._lanes), "lane", "lanes"),
         ]
-        return ", ".join(said)
+        return ", ".join([*said, *_outcomes(total)])
 
     def _sentence(self, mark: Mark) -> str:
         where = f"{shown(mark.module, 80)} {shown(mark.handler, 80)}".strip()
@@ -147,17 +154,11 @@ class Timeline(Picture):
         """What the picture says, in words: counts, lanes, and what went wrong."""
         if not self.marks:
             return f"{self.title}: nothing has happened yet."
-        said = [f"{self.title}: {self._said()}.", f"{self._heading()}."]
-        lanes: dict[tuple[str, str], Counter[str]] = {}
-        for mark in self.marks:
-            lanes.setdefault(mark.lane, Counter())[mark.kind] += 1
+        said = [f"{self.title}: {self._said}.", f"{self._heading}."]
+        lanes = self._lanes
         for lane in list(lanes)[:_MANY]:
-            counts = [
-                _counted(lanes[lane][kind], *words)
-                for kind, words in _WORDS.items()
-                if lanes[lane][kind]
-            ]
-            said.append(f"{shown(' '.join(lane), 160)}: {', '.join(counts) or 'waiting'}.")
+            counts = ", ".join(_outcomes(lanes[lane])) or "waiting"
+            said.append(f"{shown(' '.join(lane), 160)}: {counts}.")
         if len(lanes) > _MANY:
             said.append(f"And {len(lanes) - _MANY} more lanes, in the table.")
         dead = [mark for mark in self.marks if mark.kind == "dead"]
@@ -167,7 +168,15 @@ class Timeline(Picture):
         return " ".join(said)
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
-        """The heads and rows of the table below the picture: each message in each lane."""
+        """The heads and rows of the table below the picture: each message in each lane.
+
+        Where the picture shows counts, a row for each lane.
+        """
+        if len(self.marks) > LIMIT:
+            counts = [
+                (*lane, *(held[kind] for kind in _WORDS)) for lane, held in self._lanes.items()
+            ]
+            return ("module", "handler", *(many for _, many in _WORDS.values())), counts
         heads = (
             "module", "handler", "type", "message", "from", "to", "attempts", "duplicates",
             "outcome", "error",
@@ -213,7 +222,11 @@ class Timeline(Picture):
             return "Timeline(nothing yet)"
         first, last = self._bounds()
         span = iso(first) if last == first else f"{iso(first)} to {iso(last)}"
-        return f"Timeline({self._said()}, {span})"
+        return f"Timeline({self._said}, {span})"
+
+
+def _outcomes(kinds: Counter[str]) -> list[str]:
+    return [_counted(kinds[kind], *words) for kind, words in _WORDS.items() if kinds[kind]]
 
 
 def _counted(count: int, one: str, many: str) -> str:

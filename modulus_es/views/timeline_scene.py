@@ -12,7 +12,7 @@ from modulus_es.views.scene import Group, Label, Scene, Shape, line, polygon, re
 from modulus_es.views.text import fitted, is_plain, shown, width_of
 from modulus_es.views.timescale import TimeScale, micros
 
-WIDTH = 940
+WIDTH = 840
 LIMIT = 2_000
 """How many marks are drawn one by one; more are drawn as counts."""
 
@@ -49,10 +49,12 @@ class _Drawing:
     def __init__(
         self, title: str, heading: str, marks: Sequence[Mark], sentence: Sentence, *, broken: bool
     ) -> None:
-        self._title, self._heading, self._marks, self._sentence = title, heading, marks, sentence
         self._counted = len(marks) > LIMIT
-        self._lives = lives_of(marks)
-        self._named = len(self._lives) <= _NAMED
+        if self._counted:
+            marks = [mark for mark in marks if mark.kind not in SPANS]
+        self._title, self._heading, self._marks, self._sentence = title, heading, marks, sentence
+        self._lives = lives_of(marks, together=self._counted)
+        self._named = not self._counted and len(self._lives) <= _NAMED
         self._causes = [] if self._counted else causes_of(marks, self._lives)
         self._steps = (
             [0] * len(marks) if self._counted else steps_of(marks, self._lives, self._causes)
@@ -64,7 +66,7 @@ class _Drawing:
     def _place(self, *, broken: bool) -> None:
         """Where every mark begins and ends along the axis."""
         marks = self._marks
-        names = {name for mark in marks for name in mark.lane}
+        names = {name for life in self._lives for name in life.lane}
         widest = max(width_of(shown(name), 12, bold=True) for name in names)
         self._left = _MARGIN + 24.0 + min(max(widest, 100), 190)
         begin, end = [micros(mark.time) for mark in marks], [micros(mark.end) for mark in marks]
@@ -124,7 +126,7 @@ class _Drawing:
         name = fitted(lane[1], self._left - _MARGIN - 16, 12)
         items: list[Shape | Label] = [Label(_MARGIN + 8, y + 16, name, "label", fit=_fit(name, 12))]
         if height == _COUNTS:
-            held = sum(len(life.marks) for life in lives)
+            held = sum(self._marks[i].kind not in SPANS for life in lives for i in life.marks)
             items.append(Label(_MARGIN + 8, y + 31, f"{held:,} marks", "caption"))
         return items
 
