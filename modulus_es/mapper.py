@@ -11,8 +11,8 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 
 from modulus_es.domain import RecordedEvent, UnknownEvent
-from modulus_es.errors import DeserializationError, UnknownEventError
-from modulus_es.naming import Registry, near_misses
+from modulus_es.errors import DeserializationError, SerializationError, UnknownEventError
+from modulus_es.naming import Registry, near_misses, stable_name
 from modulus_es.records import codec_of
 
 
@@ -47,14 +47,18 @@ class EventMapper(Mapper[UUID]):
         """The event as it is stored; raises `SerializationError` naming the field."""
         cls = type(domain_event)
         state = vars(domain_event)
+        at = state["timestamp"]
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            path = f"{stable_name(cls)}.timestamp"
+            raise SerializationError(f"{path} is a time with a time zone, not {at!r}", path)
         recorded = Recorded(
             domain_event.id,
-            domain_event.timestamp,
+            at,
             msgspec.Raw(codec_of(cls).encode(state)),
             getattr(cls, "class_version", 1),
-            domain_event.correlation_id,
-            domain_event.causation_id,
-            state.get("handler_name"),
+            state.get("correlation_id"),
+            state.get("causation_id"),
+            state.get("recorded_by"),
             state.get("originator_topic"),
         )
         data = _encoder.encode(recorded)
@@ -95,7 +99,7 @@ class EventMapper(Mapper[UUID]):
             if (value := getattr(recorded, name)) is not None:
                 state[name] = value
         if recorded.handler is not None:
-            state["handler_name"] = recorded.handler
+            state["recorded_by"] = recorded.handler
         return event
 
     def read(self, stored_event: StoredEvent) -> Recorded:
@@ -134,16 +138,33 @@ class EventMapper(Mapper[UUID]):
 
 
 def upcast(cls: Any, version: int, data: bytes | msgspec.Raw) -> bytes:
-    """The stored fields as the class has them now, by its ``upcast_vX_vY`` functions."""
+    """The stored fields as the class has them now, by its ``upcast_vX_vY`` functions.
+
+    Such a function changes the fields in place, or answers new ones.
+    """
     newest = getattr(cls, "class_version", 1)
     if version >= newest:
         return bytes(data)
-    state = msgspec.json.decode(data)
-    for step in range(version, newest):
-        function = getattr(cls, f"upcast_v{step}_v{step + 1}", None)
-        if function is not None:
-            function(state)
-    return msgspec.json.encode(state)
+    name = stable_name(cls)
+    try:
+        state = msgspec.json.decode(data)
+        for step in range(version, newest):
+            name = f"{stable_name(cls)}.upcast_v{step}_v{step + 1}"
+            function = getattr(cls, f"upcast_v{step}_v{step + 1}", None)
+            if function is not None:
+                state = _upcast(function, state)
+        return msgspec.json.encode(state)
+    except Exception as error:
+        # It meets what was stored long ago, or sent by a stranger.
+        raise DeserializationError(f"{name}: {type(error).__name__}: {error}", name) from error
+
+
+def _upcast(function: Any, state: dict[str, Any]) -> dict[str, Any]:
+    before = list(state.values())
+    answer = function(state)
+    # What setdefault() and pop() answer is one of the fields, not all of them.
+    is_field = any(answer is value for value in (*before, *state.values()))
+    return answer if isinstance(answer, dict) and not is_field else state
 
 
 def _row(stored: StoredEvent) -> str:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args, get_origin
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 from modulus_es import ambient
-from modulus_es.domain import refuse_reserved
+from modulus_es.domain import Upcast, as_upcasts
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.naming import define, qualified_name
-from modulus_es.records import check_fields, readable
+from modulus_es.records import check_fields, readable, refuse_reserved, settle_annotations
 
 T = TypeVar("T")
 
-_CONTRACT = ("event_id", "occurred_on", "correlation_id", "causation_id")
+CONTRACT = ("event_id", "occurred_on", "correlation_id", "causation_id")
+"""What every integration event has beside its own fields."""
 
 
 class Message:
@@ -25,21 +37,28 @@ class Message:
     class_version: ClassVar[int] = 1
 
     def __init_subclass__(
-        cls, *, name: str | None = None, version: int = 1, **kwargs: Any
+        cls,
+        *,
+        name: str | None = None,
+        version: int | None = None,
+        upcast: Upcast | Mapping[int, Upcast] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        if version < 1:
-            raise ValueError(f"{qualified_name(cls)}: a version is at least 1, not {version}")
         define(cls, name)
-        cls.class_version = version
-        if Message in cls.__bases__:
-            # The bases have no fields, but for the contract's own four.
-            if cls.__dict__.get("__annotations__", {}).keys() & set(_CONTRACT):
-                dataclass(frozen=True, repr=False)(cls)
-            return
-        refuse_reserved(cls, cls.__dict__.get("__annotations__", {}), _CONTRACT)
-        dataclass(frozen=True, repr=False)(cls)
-        check_fields(cls)
+        cls.class_version = version or cls.__dict__.get("class_version", 1)
+        if cls.class_version < 1 or version == 0:
+            raise ValueError(f"{qualified_name(cls)}: a version is at least 1")
+        for attribute, function in as_upcasts(cls.class_version, upcast).items():
+            setattr(cls, attribute, function)
+        settle_annotations(cls)
+        is_contract = cls.__base_fields__ and "__base_fields__" not in cls.__dict__
+        if is_contract:
+            refuse_reserved(cls, CONTRACT)
+        if Message not in cls.__bases__ or cls.__base_fields__:
+            dataclass(frozen=True, repr=False)(cls)
+        if is_contract:
+            check_fields(cls)
 
     __repr__ = readable
 
@@ -49,6 +68,8 @@ class Command(Message, Generic[T]):
     """A request to change something; ``T`` is what it answers.
 
     ``class PlaceOrder(Command[UUID], name="shop.PlaceOrder")`` pins its name.
+    Its fields may hold anything as long as it stays in the process; what
+    `UnitOfWork.send` puts on the bus has to be recorded.
 
     >>> class PlaceOrder(Command[UUID]):
     ...     customer: str
@@ -86,7 +107,9 @@ class IntegrationEvent(Message):
     Beside its own fields it has ``event_id``, ``occurred_on`` (UTC),
     ``correlation_id`` and ``causation_id``, filled in. Field names and type
     name are the wire contract; ``class OrderCreated(IntegrationEvent,
-    name="shop.OrderCreated", version=1)`` pins them.
+    name="shop.OrderCreated", version=1)`` pins them. ``upcast`` leads from
+    older versions to this one, as that of `event` does. Raises
+    `ReservedFieldError` and `UnsupportedFieldError`, naming the field.
 
     >>> class OrderCreated(IntegrationEvent):
     ...     total: int
@@ -95,7 +118,7 @@ class IntegrationEvent(Message):
     (OrderCreated(total=42), 'checkout-17')
     """
 
-    __base_fields__: ClassVar[frozenset[str]] = frozenset(_CONTRACT)
+    __base_fields__: ClassVar[frozenset[str]] = frozenset(CONTRACT)
 
     event_id: UUID = field(kw_only=True, default_factory=ambient.new_id)
     occurred_on: datetime = field(kw_only=True, default_factory=ambient.now)
@@ -111,11 +134,22 @@ def result_type(message: type[Any]) -> Any:
     <class 'int'>
     """
     for cls in message.__mro__:
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in cls.__dict__.get("__orig_bases__", ()):
             if get_origin(base) in (Command, Query, StreamQuery):
-                answer = get_args(base)[0]
-                return Any if isinstance(answer, TypeVar) else answer
+                return _resolved(get_args(base)[0], cls)
     return Any
+
+
+def _resolved(answer: Any, cls: type) -> Any:
+    if isinstance(answer, TypeVar):
+        return Any
+    names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+    carrier = type("carrier", (), {"__annotations__": {"answer": answer}})
+    try:
+        return get_type_hints(carrier, names)["answer"]
+    except NameError:
+        # Written as text, and known only where it was written: nothing is promised.
+        return Any
 
 
 def kind_of(message: Any) -> str:

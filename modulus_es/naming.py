@@ -9,7 +9,7 @@ is ever imported because a row or a message named it; a name is looked up in a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
@@ -52,7 +52,22 @@ def stable_name(cls: type) -> str:
     return cls.__dict__.get("__pinned_name__") or qualified_name(cls)
 
 
-def near_misses(name: str, names: Iterator[str] | list[str]) -> str:
+def place_of(obj: Any) -> tuple[str, str]:
+    """Where a class or function is defined; the same place again replaces what it was.
+
+    >>> place_of(Registry)
+    ('modulus_es.naming', 'Registry')
+    """
+    return obj.__module__, qualified_name(obj)
+
+
+def _is_newer(cls: type, held: type) -> bool:
+    # An object of the class as it was before its cell ran again may be
+    # mentioned after the new one; it must not bring the old class back.
+    return getattr(cls, "__definition__", 0) >= getattr(held, "__definition__", 0)
+
+
+def near_misses(name: str, names: Iterable[str]) -> str:
     """A sentence naming what was perhaps meant, or nothing.
 
     >>> near_misses("PlaceOrdr", ["PlaceOrder", "ShipOrder"])
@@ -89,24 +104,24 @@ class Registry:
         """Take note of a class and answer its stable name; raises `NameClashError`."""
         name = self._known.get(cls)
         if name is None:
-            name = stable_name(cls)
+            name = self.check(cls)
             held = self._classes.get(name)
-            if held is None or self._replaces(name, held, cls):
+            if held is None or _is_newer(cls, held):
                 self._classes[name] = cls
             self._known[cls] = name
         return name
 
-    def _replaces(self, name: str, held: type, cls: type) -> bool:
-        same_place = held.__module__ == cls.__module__
-        if not same_place or qualified_name(held) != qualified_name(cls):
+    def check(self, cls: type) -> str:
+        """The stable name of a class; raises `NameClashError` where another class has it."""
+        name = stable_name(cls)
+        held = self._classes.get(name)
+        if held is not None and place_of(held) != place_of(cls):
             raise NameClashError(
-                f"{self.owner} knows {name!r} as {held.__module__}.{qualified_name(held)}; "
-                f"{cls.__module__}.{qualified_name(cls)} is another class: "
+                f"{self.owner} knows {name!r} as {'.'.join(place_of(held))}; "
+                f"{'.'.join(place_of(cls))} is another class: "
                 "rename one, or pin a name of its own with name="
             )
-        # An object of the class as it was before its cell ran again may be
-        # mentioned after the new one; it must not bring the old class back.
-        return getattr(cls, "__definition__", 0) >= getattr(held, "__definition__", 0)
+        return name
 
     def knows(self, cls: type) -> bool:
         """Whether this very class was mentioned before."""
@@ -115,10 +130,6 @@ class Registry:
     def get(self, name: str) -> type | None:
         """The newest class of that name, or None."""
         return self._classes.get(name)
-
-    def is_newest(self, cls: type) -> bool:
-        """Whether ``cls`` is what its name means now."""
-        return self._classes.get(self.learn(cls)) is cls
 
     def names(self) -> list[str]:
         """All names, in the order in which they were learned."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from modulus_es.errors import ReservedFieldError, UnsupportedFieldError
+from modulus_es.naming import qualified_name, stable_name
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from modulus_es.codec import RecordCodec
 
 
 def readable(self: Any) -> str:
     """A repr with the record's own fields; what every record has is left out."""
-    from modulus_es.naming import qualified_name  # noqa: PLC0415
-
     cls = type(self)
     state = vars(self)
     own = (f.name for f in fields(cls) if f.name not in cls.__base_fields__ and f.name in state)
@@ -26,13 +31,12 @@ def codec_of(cls: type[Any]) -> RecordCodec:
     """
     codec: RecordCodec | None = cls.__dict__.get("__codec__")
     if codec is None:
-        from modulus_es.codec import MISSING, RecordCodec, field_specs  # noqa: PLC0415
-        from modulus_es.naming import stable_name  # noqa: PLC0415
+        from modulus_es.codec import RecordCodec, field_specs
 
-        defaults = getattr(cls, "__parameter_defaults__", {})
+        defaults: Mapping[str, Any] = getattr(cls, "__parameter_defaults__", {})
         specs = [
             replace(spec, default=defaults[spec.name])
-            if spec.default is MISSING and spec.name in defaults
+            if not spec.optional and spec.name in defaults
             else spec
             for spec in field_specs(cls, exclude=cls.__base_fields__)
         ]
@@ -47,10 +51,55 @@ def check_fields(cls: type[Any]) -> None:
     A name in an annotation that is not defined yet is looked up again when the
     class is first recorded.
     """
-    from modulus_es.errors import UnsupportedFieldError  # noqa: PLC0415
-
     try:
         codec_of(cls)
     except UnsupportedFieldError as error:
-        if not getattr(error, "unresolved", False):
+        if not isinstance(error.__context__, NameError):
             raise
+
+
+def refuse_reserved(cls: type, reserved: tuple[str, ...]) -> None:
+    """Raise `ReservedFieldError` where a class itself declares a reserved name."""
+    declared = {**cls.__dict__, **cls.__dict__.get("__annotations__", {})}
+    for name in reserved:
+        if name in declared:
+            raise ReservedFieldError(
+                f"{qualified_name(cls)} has a field {name!r}, which every event has already and "
+                f"which it would shadow: call it something else, such as "
+                f"{qualified_name(cls).split('.')[0].lower()}_{name.lstrip('_')}"
+            )
+
+
+def settle_annotations(cls: type) -> None:
+    """Resolve annotations that are text and mention what only a function's body knows.
+
+    Under ``from __future__ import annotations`` a class defined in a function
+    says only the names of its fields' types; they can be found as long as that
+    function runs, which it does while the class is being defined.
+    """
+    own: dict[str, Any] = cls.__dict__.get("__annotations__", {})
+    if "<locals>" not in cls.__qualname__ or not any(isinstance(v, str) for v in own.values()):
+        return
+    names = _names_around(cls)
+    for name, said in tuple(own.items()):
+        if isinstance(said, str):
+            carrier = type("carrier", (), {"__annotations__": {name: said}})
+            try:
+                own[name] = get_type_hints(carrier, *names)[name]
+            except NameError:
+                # Perhaps a name that is still to come at the top level of the module.
+                continue
+
+
+def _names_around(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The globals and the locals of the functions and classes in whose bodies a class stands."""
+    seen: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        around = cls.__qualname__.startswith(f"{frame.f_code.co_qualname}.")
+        if around and frame.f_globals.get("__name__") == cls.__module__:
+            seen = frame.f_globals
+            known = {**frame.f_locals, **known}
+        frame = frame.f_back
+    return seen, known
