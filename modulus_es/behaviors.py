@@ -2,25 +2,28 @@
 
 The first registered is the outermost. They surround `Mediator.send` and
 `Mediator.query`, never events, and not the delivery of a command from the bus,
-which has retries and dead letters instead.
+which has retries and dead letters instead. They stand outside the unit of work,
+because a command that is tried again has a fresh one each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from inspect import isawaitable, isclass
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
-from modulus_es.errors import HandlerSignatureError
+from modulus_es.errors import PublishError
 from modulus_es.messages import kind_of
+from modulus_es.module import Module
 from modulus_es.naming import stable_name
+from modulus_es.plans import Plan
 from modulus_es.result import Error, Failure, Result
+from modulus_es.services import Services
+from modulus_es.signatures import key_of
 
 if TYPE_CHECKING:
     from logging import Logger
-
-    from modulus_es.services import Services
-    from modulus_es.unit_of_work import UnitOfWork
 
 C = TypeVar("C")
 
@@ -34,6 +37,13 @@ class Behavior(Protocol):
     ``handle`` gets the request and ``proceed``; it answers what ``await
     proceed()`` did, something else, or a `Failure` without proceeding. A plain
     function of the same two arguments will do. Constructors are injected.
+    Register it with ``system.use(...)`` or ``module.use(...)``.
+
+    >>> class OpeningHours:
+    ...     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
+    ...         return Failure(Error.forbidden("we are closed"))
+    >>> from modulus_es import System
+    >>> System(seed=7).use(OpeningHours)
     """
 
     def handle(self, request: Any, proceed: Proceed) -> Any:
@@ -59,100 +69,126 @@ class Validator(Generic[C]):
 
 
 def _logger(behavior: object) -> Logger:
-    from logging import getLogger
+    from logging import getLogger  # it is slow to import, and not everybody logs
 
     return getLogger(f"modulus_es.{type(behavior).__name__}")
 
 
 class UnhandledExceptionBehavior:
-    """Turns an exception into a `Failure` with a general text, and logs the real one."""
+    """Turns an exception into a `Failure` with a general text, and logs the real one.
+
+    Cancellation passes through, and so does the `PublishError` of a command
+    that did happen: a failure would say that it had not. The logger is
+    ``modulus_es.UnhandledExceptionBehavior``.
+
+    >>> import asyncio, logging
+    >>> logging.getLogger("modulus_es.UnhandledExceptionBehavior").addHandler(logging.NullHandler())
+    >>> from modulus_es import Command, System
+    >>> system = System(seed=7)
+    >>> system.use(UnhandledExceptionBehavior)
+    >>> class Ping(Command[int]): ...
+    >>> @system.module("orders").handles(Ping)
+    ... def ping(command: Ping) -> int:
+    ...     raise KeyError("a secret")
+    >>> asyncio.run(system.send(Ping()))
+    Failure(Error('Ping failed for an unexpected reason'))
+    """
 
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
-        """Proceed; what raises becomes a failure. Cancellation passes through."""
+        """Proceed; what raises becomes a failure."""
         try:
             return await proceed()
-        except Exception:
+        except Exception as error:
             name = stable_name(type(request))
             _logger(self).exception("the %s %s raised", kind_of(type(request)), name)
+            if isinstance(error, PublishError) and error.result is not None:
+                raise
             return Failure(Error.failure(f"{name} failed for an unexpected reason"))
 
 
 class LoggingBehavior:
-    """Logs every command and query, and how it ended."""
+    """Logs every command and query, and how it ended, to ``modulus_es.LoggingBehavior``.
+
+    >>> import asyncio, logging, sys
+    >>> logger = logging.getLogger("modulus_es.LoggingBehavior")
+    >>> logger.addHandler(logging.StreamHandler(sys.stdout))
+    >>> logger.setLevel("INFO")
+    >>> from modulus_es import Command, System
+    >>> system = System(seed=7)
+    >>> system.use(LoggingBehavior)
+    >>> class Ping(Command[int]): ...
+    >>> @system.module("orders").handles(Ping)
+    ... def ping(command: Ping) -> int:
+    ...     return 3
+    >>> asyncio.run(system.send(Ping()))
+    command Ping
+    Ping succeeded
+    Success(3)
+    >>> logger.setLevel("NOTSET")
+    >>> logger.handlers.clear()
+    """
 
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
         """Proceed, and log before and after."""
         name = stable_name(type(request))
-        _logger(self).info("%s %s", kind_of(type(request)), name)
+        logger = _logger(self)
+        logger.info("%s %s", kind_of(type(request)), name)
         try:
             result = await proceed()
         except Exception as error:
-            _logger(self).error("%s raised %s: %s", name, type(error).__name__, error)
+            logger.error("%s raised %s: %s", name, type(error).__name__, error)  # noqa: TRY400
             raise
         if result:
-            _logger(self).info("%s succeeded", name)
+            logger.info("%s succeeded", name)
         else:
-            _logger(self).warning("%s failed: %s", name, "; ".join(map(str, result.errors)))
+            logger.warning("%s failed: %s", name, "; ".join(map(str, result.errors)))
         return result
 
 
 class ValidationBehavior:
-    """Asks every `Validator` of the request; all that is wrong comes in one failure."""
+    """Asks every `Validator` of the request; all that is wrong comes in one failure.
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        self._uow = uow
+    >>> import asyncio
+    >>> from modulus_es import Command, System
+    >>> system = System(seed=7)
+    >>> class PlaceOrder(Command[int]):
+    ...     total: int
+    >>> class TotalIsPositive(Validator[PlaceOrder]):
+    ...     def validate(self, request: PlaceOrder) -> Error | None:
+    ...         return None if request.total > 0 else Error.validation("total is not above 0")
+    >>> @system.module("orders").handles(PlaceOrder)
+    ... def place_order(command: PlaceOrder) -> int:
+    ...     return command.total
+    >>> _ = system.services.singleton(TotalIsPositive)
+    >>> system.use(ValidationBehavior)
+    >>> asyncio.run(system.send(PlaceOrder(0)))
+    Failure(Error('total is not above 0', kind='validation'))
+    """
+
+    def __init__(self, module: Module) -> None:
+        self._services = module.system.services
 
     async def handle(self, request: Any, proceed: Proceed) -> Result[Any]:
         """Proceed if no validator has anything to say."""
         errors: list[Error] = []
-        for validator in await self._validators(type(request)):
-            found = validator.validate(request)
-            if isawaitable(found):
-                found = await found
-            if isinstance(found, Error):
-                found = [found]
-            errors.extend(found or ())
+        plan = _validators_of(type(request), self._services)
+        async with self._services.open_scope() as scope:
+            made = await plan.abind(None, scope) if plan.is_async else plan.bind(None, scope)
+            for validator in made:
+                found = validator.validate(request)
+                if isawaitable(found):
+                    found = await found
+                errors.extend([found] if isinstance(found, Error) else found or ())
         return Failure(errors) if errors else await proceed()
 
-    async def _validators(self, request: type) -> Sequence[Validator[Any]]:
-        plan = self._uow.system.services.many(Validator[request])  # type: ignore[valid-type]
-        scope = self._uow.scope if plan.needs_scope else None
-        return await plan.abind(self._uow, scope) if plan.is_async else plan.bind(self._uow, scope)
+
+_plans: WeakKeyDictionary[Services, dict[str, Plan]] = WeakKeyDictionary()
 
 
-class Surrounding:
-    """One registered behaviour: a class to be made by injection, an object, or a function."""
-
-    def __init__(self, target: Any, services: Services) -> None:
-        self.target = target
-        handles = getattr(target, "handle", None)
-        if handles is None and (isclass(target) or not callable(target)):
-            raise HandlerSignatureError(
-                f"a behaviour has a method handle(request, proceed), and {target!r} has none"
-            )
-        self.name = getattr(target, "__qualname__", type(target).__qualname__)
-        self.place = (getattr(target, "__module__", type(target).__module__), self.name)
-        self._plan = services.plan(target, handler=self.name) if isclass(target) else None
-        self._function = target if handles is None else handles
-
-    def around(self, request: Any, proceed: Proceed, context: UnitOfWork) -> Proceed:
-        """What to call to go through this behaviour."""
-
-        async def through() -> Any:
-            function = self._function
-            if self._plan is not None:
-                plan = self._plan
-                scope = context.scope if plan.needs_scope else None
-                arguments = (
-                    await plan.abind(context, scope)
-                    if plan.is_async
-                    else plan.bind(context, scope)
-                )
-                function = plan.call(*arguments).handle
-            answer = function(request, proceed)
-            return await answer if isawaitable(answer) else answer
-
-        return through
-
-    def __repr__(self) -> str:
-        return f"Surrounding({self.name})"
+def _validators_of(request: type, services: Services) -> Plan:
+    plans = _plans.setdefault(services, {})
+    validator: Any = Validator[request]  # type: ignore[valid-type]
+    key = key_of(validator)
+    if key not in plans:
+        plans[key] = services.many(validator)
+    return plans[key]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from modulus_es.dispatcher import in_unit
 from modulus_es.messages import Command, IntegrationEvent
-from modulus_es.unit_of_work import UnitOfWork
+from modulus_es.unit_of_work import UnitOfWork, in_unit
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
@@ -19,10 +18,23 @@ class MessageBus:
     Injected into a handler it is bound to that handler's unit of work, and what
     it is given leaves when that commits. Otherwise each call writes its own row
     of the outbox, in a transaction of its own.
+
+    >>> import asyncio
+    >>> from modulus_es import System
+    >>> orders = System(seed=7).module("orders")
+    >>> class OrderCreated(IntegrationEvent):
+    ...     total: int
+    >>> asyncio.run(orders.bus.publish(OrderCreated(42)))
+    >>> orders.outbox
+    Outbox(orders: 1 pending of 1)
     """
 
     def __init__(self, module: Module, uow: UnitOfWork | None = None) -> None:
         self._module, self._uow = module, uow
+
+    def bound_to(self, uow: UnitOfWork) -> MessageBus:
+        """The bus as it is inside a unit of work."""
+        return MessageBus(self._module, uow)
 
     async def publish(
         self, event: IntegrationEvent, at: datetime | None = None, key: str | None = None

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from modulus_es.dispatcher import not_cancelled_by_us
+from modulus_es.answers import as_result
+from modulus_es.dispatcher import failure_of
 from modulus_es.envelope import Envelope
 from modulus_es.errors import (
     DeserializationError,
@@ -17,7 +18,6 @@ from modulus_es.errors import (
 )
 from modulus_es.handlers import Handler
 from modulus_es.mapper import upcast
-from modulus_es.mediator import as_result
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.records import codec_of
 from modulus_es.result import Error, Failure
@@ -57,9 +57,7 @@ class Deliverer:
         except SimulatedCrash:
             raise
         except BaseException as error:
-            failure = (
-                error if isinstance(error, Exception) else not_cancelled_by_us(row.handler, error)
-            )
+            failure = failure_of(row.handler, error)
             return await self._failed(row, owner, handler, attempt, began, failure)
         self.say(envelope, row.handler, attempt, outcome, began, said)
         return outcome
@@ -82,23 +80,22 @@ class Deliverer:
                 result = as_result(answer, type(message), handler.name)
                 if not result:
                     await uow.rollback()
+                    await uow.close()
                     await module.store.commit([], [], Handled(row, owner, "failed", now))
                     return "failed", "; ".join(map(str, result.errors))
             elif isinstance(answer, Failure | Error):
                 raise ModulusError(f"{handler.name} answered {answer!r}")
             uow.handled = Handled(row, owner, "done", now)
             try:
-                await uow.commit()
+                await uow.complete()
             except PublishError as error:
                 if not uow.committed:
                     raise
                 return "done", error
             return "done", None
-        except BaseException:
-            await uow.rollback()
+        except BaseException as error:
+            await uow.abandon(error)
             raise
-        finally:
-            await uow.close()
 
     def _read(self, envelope: Envelope, handler: Handler) -> Any:
         cls: Any = self._module.system.contracts.get(envelope.type) or handler.message

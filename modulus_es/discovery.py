@@ -114,4 +114,4 @@ def _register(module: Module, target: Any) -> None:
     for call, message, options in marks:
         getattr(module, call)(message, **options)(target)
     if not marks:
-        module.on(target)
+        module.registrations.add_found(target)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from modulus_es.cascade import Cascade
 from modulus_es.domain import DomainEvent
-from modulus_es.errors import ModulusError, PublishError
+from modulus_es.errors import CascadeDepthError, ModulusError, PublishError
 from modulus_es.handlers import Handler
 from modulus_es.naming import stable_name
 from modulus_es.trace import TraceRecord
-from modulus_es.unit_of_work import UnitOfWork
+from modulus_es.unit_of_work import UnitOfWork, in_unit
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
 
 Strategy: TypeAlias = Literal["sequential", "parallel", "stop_on_first_failure"]
+"""How the handlers of one event are run."""
 
 STRATEGIES: tuple[Strategy, ...] = ("sequential", "parallel", "stop_on_first_failure")
 
@@ -61,80 +63,81 @@ class Dispatcher:
     async def before_commit(self, event: DomainEvent, uow: UnitOfWork) -> None:
         """Run the before-commit handlers inside the unit of work; a failure aborts it."""
         cls = type(event)
-        for handler in (self._plans.get(cls) or self._plan(cls)).before:
-            await handler.run(event, uow)
+        handlers = (self._plans.get(cls) or self._plan(cls)).before
+        if not handlers:
+            return
+        outcome = "failed"
+        try:
+            for handler in handlers:
+                try:
+                    await handler.run(event, uow)
+                except BaseException as error:
+                    failure = _noted(handler, event, failure_of(handler.name, error))
+                    if failure is error:
+                        raise
+                    raise failure from error
+            outcome = "done"
+        finally:
+            self._trace(handlers, event, uow, outcome)
 
-    async def after_commit(self, events: Sequence[Any], uow: UnitOfWork) -> None:
+    async def after_commit(
+        self, events: Sequence[tuple[DomainEvent, Strategy | None]], uow: UnitOfWork
+    ) -> None:
         """Run the after-commit handlers of these events; raises `PublishError`."""
         failures: list[Exception] = []
-        strategy = self._module.publish_strategy
-        for event in events:
+        for event, strategy in events:
             cls = type(event)
             handlers = (self._plans.get(cls) or self._plan(cls)).after
             if handlers:
-                try:
-                    await self._run_all(handlers, event, uow, strategy)
-                except PublishError as error:
-                    failures.extend(error.exceptions)
+                failures.extend(await self._run_all(handlers, event, uow, strategy))
+                if _is_endless(failures):
+                    break
         if failures:
-            raise _publish_error(events, failures)
+            raise _publish_error([event for event, _ in events], failures)
 
     async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
         """Publish an event that belongs to no unit of work: its phases run at once."""
         cls = type(event)
         plan = self._plans.get(cls) or self._plan(cls)
-        if not plan.before:
-            failures: list[Exception] = []
-            try:
-                await self._run_all(plan.after, event, None, strategy)
-            except PublishError as error:
-                failures.extend(error.exceptions)
-            if failures:
-                raise _publish_error([event], failures)
-            return
-        uow = UnitOfWork(self._module)
-        try:
-            uow.note(event)
-            await uow.commit()
-        finally:
-            await uow.close()
+        if plan.before:
+            uow = UnitOfWork(self._module)
+            uow.note(event, strategy)
+            await in_unit(uow, None)
+        elif failures := await self._run_all(plan.after, event, None, strategy):
+            raise _publish_error([event], failures)
 
     async def _run_all(
         self,
         handlers: Sequence[Handler],
-        event: Any,
+        event: DomainEvent,
         uow: UnitOfWork | None,
         strategy: Strategy | None,
-    ) -> None:
-        system = self._module.system
-        outcome = "done"
+    ) -> list[Exception]:
+        """Run the handlers of one event; answers what failed."""
+        chosen = strategy or self._module.publish_strategy
+        outcome = "failed"
         try:
-            if strategy == "parallel":
-                await self._in_parallel(handlers, event, uow)
-            else:
-                await self._one_by_one(handlers, event, uow, strategy == "stop_on_first_failure")
-        except PublishError:
-            outcome = "failed"
-            raise
+            with Cascade(self._module.name, stable_name(type(event))):
+                if chosen == "parallel":
+                    failures = await self._in_parallel(handlers, event, uow)
+                else:
+                    stops = chosen == "stop_on_first_failure"
+                    failures = await self._one_by_one(handlers, event, uow, stops)
+            if not failures:
+                outcome = "done"
+        except CascadeDepthError as error:
+            failures = [error]
         finally:
-            correlation = getattr(event, "correlation_id", None)
-            system.trace.add(
-                TraceRecord(
-                    system.clock.now(),
-                    "event",
-                    self._module.name,
-                    str(event.id),
-                    stable_name(type(event)),
-                    " ".join(handler.name for handler in handlers),
-                    outcome=outcome,
-                    correlation_id=correlation or (uow.correlation_id if uow else None),
-                    causation_id=getattr(event, "causation_id", None),
-                )
-            )
+            self._trace(handlers, event, uow, outcome)
+        return failures
 
     async def _one_by_one(
-        self, handlers: Sequence[Handler], event: Any, uow: UnitOfWork | None, stop: bool
-    ) -> None:
+        self,
+        handlers: Sequence[Handler],
+        event: DomainEvent,
+        uow: UnitOfWork | None,
+        stops: bool,
+    ) -> list[Exception]:
         failures: list[Exception] = []
         for handler in handlers:
             try:
@@ -146,43 +149,70 @@ class Dispatcher:
                     await handler.run(event, None)
                 else:
                     await self._in_own_unit(handler, event, uow)
-            except Exception as error:
-                failures.append(error)
             except BaseException as error:
-                failures.append(not_cancelled_by_us(handler.name, error))
-            if failures and stop:
-                break
-        if failures:
-            raise _publish_error([event], failures)
+                failure = failure_of(handler.name, error)
+                failures.extend(_leaves(_noted(handler, event, failure)))
+                if stops or _is_endless(failures):
+                    break
+        return failures
 
     async def _in_parallel(
-        self, handlers: Sequence[Handler], event: Any, uow: UnitOfWork | None
-    ) -> None:
+        self, handlers: Sequence[Handler], event: DomainEvent, uow: UnitOfWork | None
+    ) -> list[Exception]:
         import asyncio
 
-        async def run(handler: Handler) -> Exception | None:
+        tasks = [
+            asyncio.ensure_future(self._in_own_unit(handler, event, uow)) for handler in handlers
+        ]
+        if not tasks:
+            return []
+        try:
+            await asyncio.wait(tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        failures: list[Exception] = []
+        for handler, task in zip(handlers, tasks, strict=True):
             try:
-                await self._in_own_unit(handler, event, uow)
+                task.result()
+            except asyncio.CancelledError as error:
+                failures.append(_noted(handler, event, _cancelled_itself(handler.name, error)))
             except Exception as error:
-                return error
-            except BaseException as error:
-                return not_cancelled_by_us(handler.name, error)
-            return None
+                failures.extend(_leaves(_noted(handler, event, error)))
+        return failures
 
-        answers = await asyncio.gather(*(run(handler) for handler in handlers))
-        if failures := [answer for answer in answers if answer is not None]:
-            raise _publish_error([event], failures)
-
-    async def _in_own_unit(self, handler: Handler, event: Any, outer: UnitOfWork | None) -> None:
+    async def _in_own_unit(
+        self, handler: Handler, event: DomainEvent, outer: UnitOfWork | None
+    ) -> None:
         uow = UnitOfWork(
             self._module,
-            correlation_id=outer.correlation_id if outer else None,
+            correlation_id=str(event.id) if outer is None else outer.correlation_id,
             causation_id=str(event.id),
             key=outer.key if outer else None,
-            depth=outer.depth + 1 if outer else 0,
             handler=handler.name,
         )
         await in_unit(uow, lambda: handler.run(event, uow))
+
+    def _trace(
+        self, handlers: Sequence[Handler], event: Any, uow: UnitOfWork | None, outcome: str
+    ) -> None:
+        system = self._module.system
+        correlation = getattr(event, "correlation_id", None)
+        system.trace.add(
+            TraceRecord(
+                system.clock.now(),
+                "event",
+                self._module.name,
+                str(event.id),
+                stable_name(type(event)),
+                " ".join(handler.name for handler in handlers),
+                outcome=outcome,
+                correlation_id=correlation or (uow.conversation if uow else None),
+                causation_id=getattr(event, "causation_id", None),
+            )
+        )
 
     def _plan(self, cls: type) -> _Plan:
         names = [stable_name(c) for c in cls.__mro__ if issubclass(c, DomainEvent)]
@@ -195,41 +225,49 @@ class Dispatcher:
         return plan
 
 
-async def in_unit(uow: UnitOfWork, work: Callable[[], Awaitable[Any]]) -> Any:
-    """Do something in a unit of work: commit it, or undo it where it raises."""
-    try:
-        try:
-            answer = await work()
-        except BaseException:
-            await uow.rollback()
-            raise
-        await uow.commit()
-        return answer
-    finally:
-        await uow.close()
-
-
 def _in_order(registered: dict[str, list[Handler]], names: Sequence[str]) -> list[Handler]:
     found = {id(h): h for name in names for h in registered.get(name, ())}
     return sorted(found.values(), key=lambda handler: handler.order)
 
 
-def not_cancelled_by_us(handler: str, error: BaseException) -> Exception:
-    """The failure of a handler that cancelled itself; anything else is raised again.
+def failure_of(handler: str, error: BaseException) -> Exception:
+    """What a handler failed with, if it did; anything else is raised again.
 
-    A cancellation or an interrupt from outside must never be buried in a group.
+    A handler that cancelled itself failed. A cancellation or an interrupt from
+    outside did not come from it, and must never be buried among failures.
     """
+    if isinstance(error, Exception):
+        return error
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None and isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is None or not task.cancelling():
-            failure = ModulusError(f"{handler} cancelled itself")
-            failure.__cause__ = error
-            return failure
+            return _cancelled_itself(handler, error)
     raise error
+
+
+def _cancelled_itself(handler: str, error: BaseException) -> Exception:
+    failure = ModulusError(f"{handler} cancelled itself")
+    failure.__cause__ = error
+    return failure
+
+
+def _noted(handler: Handler, event: DomainEvent, failure: Exception) -> Exception:
+    failure.add_note(f"raised by {handler.name}, a handler of {stable_name(type(event))}")
+    return failure
+
+
+def _leaves(failure: Exception) -> Sequence[Exception]:
+    """What failed inside what failed, so that one group carries all failures."""
+    return failure.exceptions if isinstance(failure, PublishError) else (failure,)
+
+
+def _is_endless(failures: Sequence[Exception]) -> bool:
+    return bool(failures) and isinstance(failures[-1], CascadeDepthError)
 
 
 def _publish_error(events: Sequence[Any], failures: list[Exception]) -> PublishError:
     names = " and ".join(dict.fromkeys(stable_name(type(event)) for event in events))
     handlers = "handler" if len(failures) == 1 else "handlers"
-    return PublishError(f"{len(failures)} {handlers} of {names} failed", failures)
+    first = f"{type(failures[0]).__name__}: {failures[0]}"
+    return PublishError(f"{len(failures)} {handlers} of {names} failed, first {first}", failures)

@@ -131,6 +131,7 @@ class Aggregate(es.Aggregate):
             _finish_event_class(cls, decorator)
         made: Any = cls
         made.Snapshot = type("Snapshot", (cls.Snapshot,), {"__aggregate__": cls})
+        made.Event.__aggregate__ = cls
         for value in event_classes(cls):
             _adopt(value, cls, name)
 

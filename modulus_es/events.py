@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from inspect import signature
+from inspect import get_annotations, signature
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 from uuid import UUID
 
@@ -52,8 +52,8 @@ class DomainEvent:
     __base_fields__: ClassVar[frozenset[str]] = frozenset(DIRECT)
 
     if TYPE_CHECKING:
-        id: UUID = field(kw_only=True, default=UUID(int=0))
-        occurred_on_utc: datetime = field(kw_only=True, default=datetime.min)
+        id: UUID = field(kw_only=True, default_factory=ambient.new_id)
+        occurred_on_utc: datetime = field(kw_only=True, default_factory=ambient.now)
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -65,7 +65,7 @@ class DomainEvent:
             return
         refuse_reserved(cls, DIRECT)
         if not any("id" in getattr(base, "__dataclass_fields__", ()) for base in cls.__mro__):
-            own = cls.__dict__.get("__annotations__", {})
+            own = get_annotations(cls)
             made: Any = cls
             made.__annotations__ = {"id": UUID, "occurred_on_utc": datetime, **own}
             made.id = field(kw_only=True, default_factory=ambient.new_id)

@@ -26,21 +26,62 @@ class HandlerBase(Generic[C]):
 
 
 class CommandHandler(HandlerBase[C]):
-    """A class that handles a command: ``async def handle(self, command, ...)``."""
+    """A class that handles a command: ``async def handle(self, command, ...)``.
+
+    The constructor is injected, and so is what ``handle`` takes beyond the
+    command. `Module.discover` finds it; ``module.handles(...)`` takes it too.
+
+    >>> from modulus_es import Command, System
+    >>> class Ping(Command[str]): ...
+    >>> class Pong(CommandHandler[Ping]):
+    ...     def handle(self, command: Ping) -> str:
+    ...         return "pong"
+    >>> System(seed=7).module("orders").handles(Pong).__name__
+    'Pong'
+    """
+
+    retry: Retry | None = None
+    retry_conflicts: int | None = None
 
 
 class QueryHandler(HandlerBase[C]):
-    """A class that handles a query: ``async def handle(self, query, ...)``."""
+    """A class that handles a query: ``async def handle(self, query, ...)``.
+
+    >>> from modulus_es import Query, System
+    >>> class CountOrders(Query[int]): ...
+    >>> class Counter(QueryHandler[CountOrders]):
+    ...     def handle(self, query: CountOrders) -> int:
+    ...         return 3
+    >>> System(seed=7).module("orders").handles(Counter).__name__
+    'Counter'
+    """
 
 
 class StreamQueryHandler(HandlerBase[C]):
-    """A class that handles a stream query: ``async def handle(self, query, ...)`` and yields."""
+    """A class that handles a stream query: ``async def handle(self, query, ...)`` and yields.
+
+    >>> from modulus_es import StreamQuery, System
+    >>> class ListOrders(StreamQuery[int]): ...
+    >>> class Lister(StreamQueryHandler[ListOrders]):
+    ...     async def handle(self, query: ListOrders):
+    ...         yield 1
+    >>> System(seed=7).module("orders").handles(Lister).__name__
+    'Lister'
+    """
 
 
 class DomainEventHandler(HandlerBase[C]):
     """A class that handles a domain event: ``async def handle(self, event, ...)``.
 
     ``phase`` says when: ``after_commit`` or ``before_commit``.
+
+    >>> from modulus_es import DomainEvent, System
+    >>> class Opened(DomainEvent): ...
+    >>> class Audit(DomainEventHandler[Opened]):
+    ...     phase = "before_commit"
+    ...     def handle(self, event: Opened) -> None: ...
+    >>> System(seed=7).module("orders").on(Audit).__name__
+    'Audit'
     """
 
     phase = "after_commit"
@@ -50,6 +91,14 @@ class IntegrationEventHandler(HandlerBase[C]):
     """A class that handles an integration event: ``async def handle(self, event, ...)``.
 
     ``retry`` and ``ordered`` are what ``module.on(...)`` takes under these names.
+
+    >>> from modulus_es import IntegrationEvent, System
+    >>> class OrderCreated(IntegrationEvent): ...
+    >>> class Reserve(IntegrationEventHandler[OrderCreated]):
+    ...     retry = Retry(attempts=3)
+    ...     def handle(self, event: OrderCreated) -> None: ...
+    >>> System(seed=7).module("inventory").on(Reserve).__name__
+    'Reserve'
     """
 
     retry: Retry | None = None
@@ -57,7 +106,25 @@ class IntegrationEventHandler(HandlerBase[C]):
 
 
 class Projector(HandlerBase[C]):
-    """A class that maps a domain event to integration events: ``def project(self, event)``."""
+    """A class that maps a domain event to integration events: ``def project(self, event)``.
+
+    It is pure: it takes the event and, if it names one by its type, the
+    aggregate as it was at that event. It answers an integration event, several,
+    or None.
+
+    >>> from modulus_es import Aggregate, IntegrationEvent, System, event
+    >>> class Order(Aggregate):
+    ...     @event("Placed")
+    ...     def __init__(self, total: int) -> None:
+    ...         self.total = total
+    >>> class OrderCreated(IntegrationEvent):
+    ...     total: int
+    >>> class Announce(Projector[Order.Placed]):
+    ...     def project(self, event: Order.Placed) -> OrderCreated:
+    ...         return OrderCreated(event.total)
+    >>> System(seed=7).module("orders").projects(Announce).__name__
+    'Announce'
+    """
 
     method = "project"
 
@@ -200,12 +267,15 @@ one: give name=
 
 
 def _check_takes_message(name: str, function: Callable[..., Any], skip: int, message: Any) -> None:
+    declared = signature(function).parameters.values()
     positional = [
         p
-        for p in signature(function).parameters.values()
+        for p in declared
         if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     ]
     if len(positional) <= skip:
+        if any(p.kind is Parameter.VAR_POSITIONAL for p in declared):
+            return
         raise HandlerSignatureError(
             f"{name} takes no message: its first parameter must be the {stable_name(message)}"
         )
@@ -214,7 +284,7 @@ def _check_takes_message(name: str, function: Callable[..., Any], skip: int, mes
         return
     names = {stable_name(c) for c in message.__mro__} | {"object"}
     said = stable_name(annotated.annotation)
-    if said not in names and said not in ("Any",):
+    if said not in names and said != "Any":
         raise HandlerSignatureError(
             f"{name} says that it takes {said}, and is registered for {stable_name(message)}: "
             "make both the same"

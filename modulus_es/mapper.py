@@ -173,5 +173,3 @@ def _row(stored: StoredEvent) -> str:
 
 def _as_uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
-
-

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
+from datetime import datetime
 from inspect import isawaitable
-from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from modulus_es.dispatcher import STRATEGIES, Strategy, in_unit
+from modulus_es.answers import as_result
+from modulus_es.cascade import Cascade
+from modulus_es.dispatcher import STRATEGIES, Strategy
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     ConcurrencyError,
@@ -16,14 +25,14 @@ from modulus_es.errors import (
     PublishError,
 )
 from modulus_es.handlers import Handler
-from modulus_es.messages import Command, Query, StreamQuery, kind_of, result_type
+from modulus_es.messages import Command, Query, StreamQuery, kind_of
 from modulus_es.naming import near_misses, qualified_name, stable_name
-from modulus_es.result import Error, Failure, Result, Success
+from modulus_es.result import Error, Failure, Result
+from modulus_es.surrounding import surround
 from modulus_es.trace import TraceRecord
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from modulus_es.behaviors import Proceed
     from modulus_es.module import Module
 
 T = TypeVar("T")
@@ -35,10 +44,24 @@ class Mediator:
     One that is injected into a handler is bound to that handler's unit of work:
     what it publishes belongs to it, and what it sends continues its
     conversation in a unit of work of its own.
+
+    >>> import asyncio
+    >>> from modulus_es import System
+    >>> orders = System(seed=7).module("orders")
+    >>> class CountOrders(Query[int]): ...
+    >>> @orders.handles(CountOrders)
+    ... def count_orders(query: CountOrders) -> int:
+    ...     return 3
+    >>> asyncio.run(orders.mediator.query(CountOrders()))
+    Success(3)
     """
 
     def __init__(self, module: Module, uow: UnitOfWork | None = None) -> None:
         self._module, self._uow = module, uow
+
+    def bound_to(self, uow: UnitOfWork) -> Mediator:
+        """The mediator as it is inside a unit of work."""
+        return Mediator(self._module, uow)
 
     async def send(self, command: Command[T]) -> Result[T]:
         """Let a command happen, in a unit of work of its own.
@@ -49,19 +72,12 @@ class Mediator:
         that the command did happen.
         """
         handler = self._handler(command, Command, "send")
-        return await self._through_behaviors(
-            command, lambda: self._with_retries(handler, command)
-        )
+        return await self._surrounded(command, lambda: self._with_retries(handler, command))
 
     async def query(self, query: Query[T]) -> Result[T]:
         """Ask a question; the unit of work of the answer must not change anything."""
         handler = self._handler(query, Query, "query")
-
-        async def ask() -> Result[Any]:
-            uow = self._unit(handler, read_only=True)
-            return await in_unit(uow, lambda: _answer(handler, query, uow))
-
-        return await self._through_behaviors(query, ask)
+        return await self._surrounded(query, lambda: self._attempt(handler, query, 1))
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """Ask for many answers, one after the other."""
@@ -75,8 +91,9 @@ class Mediator:
         is a silent success. Raises `PublishError` with all failures;
         ``strategy`` is sequential, parallel or stop_on_first_failure.
         """
-        if not isinstance(event, DomainEvent):
-            what = f"the class {event.__name__}" if isinstance(event, type) else repr(event)
+        given: object = event
+        if not isinstance(given, DomainEvent):
+            what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
             raise TypeError(
                 f"publish() takes a domain event, not {what}; integration events go through the "
                 "bus or uow.publish()"
@@ -84,13 +101,11 @@ class Mediator:
         if strategy is not None and strategy not in STRATEGIES:
             raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
         if self._uow is not None:
-            self._uow.note(event)
+            self._uow.note(event, strategy)
             return
         self._module.check_not_stale()
         with self._module.system.current_here():
-            await self._module.dispatcher.publish(
-                event, strategy or self._module.publish_strategy
-            )
+            await self._module.dispatcher.publish(event, strategy)
 
     def __repr__(self) -> str:
         bound = ", in a unit of work" if self._uow is not None else ""
@@ -99,11 +114,8 @@ class Mediator:
     def _handler(self, request: Any, base: type, call: str) -> Handler:
         self._module.check_not_stale()
         if isinstance(request, type) or not isinstance(request, base):
-            what = (
-                f"the class {qualified_name(request)}"
-                if isinstance(request, type)
-                else f"{request!r}"
-            )
+            is_class = isinstance(request, type)
+            what = f"the class {qualified_name(request)}" if is_class else f"{request!r}"
             raise TypeError(f"{call}() takes an object of a {base.__name__}, not {what}")
         name = stable_name(type(request))
         handler = self._module.requests.get(name)
@@ -114,17 +126,71 @@ class Mediator:
     def _not_found(self, request: Any, name: str) -> HandlerNotFoundError:
         module = self._module
         word = kind_of(type(request))
+        call = {"command": "send", "query": "query"}.get(word, "stream")
         elsewhere = [m.name for m in module.system.modules if name in m.requests]
-        hint = near_misses(name, list(module.requests))
+        hint = near_misses(name, module.requests) or (
+            f": register one with @{module.name}.handles({name})"
+        )
         if elsewhere:
-            hint = (
-                f"; module {elsewhere[0]} does: use system.{'send' if word == 'command' else word}"
-                f"(...), or uow.send(..., to={elsewhere[0]!r}) to let it travel over the bus"
-            )
+            hint = f"; module {elsewhere[0]} does: use system.{call}(...)"
+            if word == "command":
+                hint += f", or uow.send(..., to={elsewhere[0]!r}) to let it travel over the bus"
         return HandlerNotFoundError(
             f"no handler for the {word} {name} in module {module.name}{hint}"
-            + ("" if hint else f": register one with @{module.name}.handles({name})")
         )
+
+    async def _surrounded(
+        self, request: Any, innermost: Callable[[], Awaitable[Result[Any]]]
+    ) -> Result[Any]:
+        module = self._module
+        if not module.behaviors and not module.system.behaviors:
+            return await innermost()
+        behaviors = (*module.system.behaviors, *module.behaviors)
+        return await surround(behaviors, request, innermost, self, module, self._uow)
+
+    async def _with_retries(self, handler: Handler, command: Command[Any]) -> Result[Any]:
+        retries = handler.options.get("retry_conflicts", self._module.system.retry_conflicts)
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(handler, command, attempt)
+            except ConcurrencyError as error:
+                if attempt > retries:
+                    return Failure(Error.conflict(str(error)))
+                attempt += 1
+
+    async def _attempt(self, handler: Handler, request: Any, attempt: int) -> Result[Any]:
+        """Run a handler once, in a fresh scope and unit of work."""
+        uow = self._unit(handler, read_only=isinstance(request, Query))
+        system = self._module.system
+        began = system.clock.now()
+        result: Result[Any] | None = None
+        outcome, said = "failed", None
+        try:
+            with system.current_here(), Cascade(self._module.name, handler.name):
+                answer = await handler.run(request, uow)
+                result = as_result(answer, type(request), handler.name)
+                if result:
+                    await uow.complete()
+                    outcome = "done"
+                else:
+                    said = str(result.errors[0])
+                    await uow.rollback()
+                    await uow.close()
+            return result
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+            await uow.abandon(error)
+            if uow.committed:
+                outcome = "done"
+            if isinstance(error, PublishError):
+                if not uow.committed:
+                    # What was sent from here did happen; this command has not.
+                    raise PublishError(error.message, error.exceptions) from error
+                error.result = result
+            raise
+        finally:
+            self._trace(request, handler, uow, began, attempt, outcome, said)
 
     def _unit(self, handler: Handler, *, read_only: bool = False) -> UnitOfWork:
         outer = self._uow
@@ -135,136 +201,88 @@ class Mediator:
             correlation_id=outer.correlation_id,
             causation_id=outer.causation_id,
             key=outer.key,
-            depth=outer.depth + 1,
             # What it records is an effect of the delivery that it is part of.
             handler=outer.handler or handler.name,
             read_only=read_only,
         )
 
-    async def _with_retries(self, handler: Handler, command: Command[Any]) -> Result[Any]:
-        retries = handler.options.get("retry_conflicts")
-        if retries is None:
-            retries = self._module.system.retry_conflicts
-        for attempt in range(1, retries + 2):
-            uow = self._unit(handler)
-            try:
-                return await self._attempt(handler, command, uow, attempt)
-            except ConcurrencyError as error:
-                if uow.committed or attempt > retries:
-                    return Failure(Error.conflict(str(error)))
-        raise AssertionError("unreachable: the last attempt answers")
-
-    async def _attempt(
-        self, handler: Handler, command: Command[Any], uow: UnitOfWork, attempt: int
-    ) -> Result[Any]:
+    async def _stream(self, handler: Handler, query: StreamQuery[T]) -> AsyncIterator[T]:
+        uow = self._unit(handler, read_only=True)
         system = self._module.system
-        outcome, said = "failed", None
         began = system.clock.now()
+        outcome, said = "failed", None
+        steps = _steps(handler, query, uow)
         try:
-            with system.current_here():
-                result = await _answer(handler, command, uow)
-                if not result:
-                    await uow.rollback()
-                    said = str(result.errors[0])
-                    return result
-                try:
-                    await uow.commit()
-                except PublishError as error:
-                    if not uow.committed:
-                        raise
-                    outcome = "done"
-                    error.result = result
-                    raise
-                outcome = "done"
-                return result
+            while True:
+                # Nothing ambient is held while the caller has its turn.
+                with system.current_here():
+                    try:
+                        answer = await anext(steps)
+                    except StopAsyncIteration:
+                        break
+                yield answer
+            await uow.complete()
+            outcome = "done"
+        except GeneratorExit:
+            outcome = "done"
+            raise
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
             raise
         finally:
+            with system.current_here():
+                await steps.aclose()
             await uow.rollback()
             await uow.close()
-            now = system.clock.now()
-            system.trace.add(
-                TraceRecord(
-                    now,
-                    "command",
-                    self._module.name,
-                    type=handler.type_name,
-                    handler=handler.name,
-                    attempt=attempt,
-                    outcome=outcome,
-                    correlation_id=uow.correlation_id,
-                    causation_id=uow.causation_id,
-                    error=said,
-                    duration=(now - began).total_seconds(),
-                )
+            self._trace(query, handler, uow, began, 1, outcome, said)
+
+    def _trace(
+        self,
+        request: Any,
+        handler: Handler,
+        uow: UnitOfWork,
+        began: datetime,
+        attempt: int,
+        outcome: str,
+        said: str | None,
+    ) -> None:
+        system = self._module.system
+        now = system.clock.now()
+        kind = "command" if isinstance(request, Command) else "query"
+        system.trace.add(
+            TraceRecord(
+                now,
+                "stream" if isinstance(request, StreamQuery) else kind,
+                self._module.name,
+                type=handler.type_name,
+                handler=handler.name,
+                attempt=attempt,
+                outcome=outcome,
+                correlation_id=uow.conversation,
+                causation_id=uow.causation_id,
+                error=said,
+                duration=(now - began).total_seconds(),
             )
+        )
 
-    async def _through_behaviors(
-        self, request: Any, innermost: Callable[[], Awaitable[Result[Any]]]
-    ) -> Result[Any]:
-        behaviors = (*self._module.system.behaviors, *self._module.behaviors)
-        if not behaviors:
-            return await innermost()
-        proceed: Proceed = innermost
-        context = UnitOfWork(self._module, read_only=True)
+
+async def _steps(handler: Handler, query: Any, uow: UnitOfWork) -> AsyncGenerator[Any]:
+    """The answers of a stream query's handler, however it gives them."""
+    answers = await handler.begin(query, uow)
+    if isawaitable(answers):
+        answers = await answers
+    if isinstance(answers, AsyncIterable):
         try:
-            for behavior in reversed(behaviors):
-                proceed = behavior.around(request, proceed, context)
-            return as_result(await proceed(), type(request), "a behavior")
+            async for answer in answers:
+                yield answer
         finally:
-            await context.rollback()
-            await context.close()
-
-    async def _stream(self, handler: Handler, query: StreamQuery[T]) -> AsyncIterator[T]:
-        uow = self._unit(handler, read_only=True)
-        try:
-            answers = await handler.begin(query, uow)
-            if isawaitable(answers):
-                answers = await answers
-            if isinstance(answers, AsyncIterable):
-                async for answer in answers:
-                    yield cast("T", answer)
-            elif isinstance(answers, Iterable):
-                for answer in answers:
-                    yield cast("T", answer)
-            else:
-                raise HandlerResultError(
-                    f"{handler.name} answered {answers!r} to {handler.type_name}: the handler of a "
-                    "stream query yields its answers"
-                )
-        finally:
-            await uow.rollback()
-            await uow.close()
-
-
-async def _answer(handler: Handler, request: Any, uow: UnitOfWork) -> Result[Any]:
-    return as_result(await handler.run(request, uow), type(request), handler.name)
-
-
-def as_result(answer: Any, request: type, handler: str) -> Result[Any]:
-    """What a handler answered, as a `Result`; raises `HandlerResultError`."""
-    if isinstance(answer, Failure):
-        return answer
-    if isinstance(answer, Error):
-        return Failure(answer)
-    value = answer.value if isinstance(answer, Success) else answer
-    if value is None and not _may_be_none(request):
-        promised = result_type(request)
+            if isinstance(answers, AsyncGenerator):
+                await answers.aclose()
+    elif isinstance(answers, Iterable) and not isinstance(answers, str | bytes):
+        for answer in answers:
+            yield answer
+    else:
         raise HandlerResultError(
-            f"{handler} answered None to {stable_name(request)}, which promises "
-            f"{getattr(promised, '__name__', promised)}: return the value, or a Failure with an "
-            f"Error that says why there is none"
+            f"{handler.name} answered {answers!r} to {handler.type_name}: the handler of a stream "
+            "query yields its answers"
         )
-    return answer if isinstance(answer, Success) else Success(answer)
-
-
-def _may_be_none(request: type) -> bool:
-    promised: Any = request.__dict__.get("__may_be_none__")
-    if promised is None:
-        answer = result_type(request)
-        promised = answer in (None, NoneType, Any, object) or (
-            get_origin(answer) in (Union, type(int | str)) and NoneType in get_args(answer)
-        )
-        request.__may_be_none__ = promised  # type: ignore[attr-defined]
-    return bool(promised)

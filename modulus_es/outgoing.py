@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from modulus_es.clock import to_utc
 from modulus_es.envelope import Envelope
+from modulus_es.errors import SerializationError
+from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
 from modulus_es.stores.port import OutboxRow
 
@@ -32,12 +35,12 @@ def event_row(
     message id, time, correlation and causation. Raises `SerializationError`
     naming the field that cannot travel.
     """
+    correlation = None if uow is None else uow.correlation_id
+    causation = None if uow is None else uow.causation_id
     if projected is not None:
         message_id, occurred_on, correlation, causation = projected
     else:
-        message_id, occurred_on = str(event.event_id), to_utc(event.occurred_on, "occurred_on")
-        correlation = None if uow is None else uow.correlation_id
-        causation = "" if uow is None else uow.causation_id or ""
+        message_id, occurred_on = _checked(event)
     envelope = _envelope(
         module,
         event,
@@ -45,8 +48,8 @@ def event_row(
         message_id=message_id,
         key=key,
         occurred_on=occurred_on,
-        correlation_id=event.correlation_id or correlation,
-        causation_id=event.causation_id or causation or None,
+        correlation_id=_text(event, "correlation_id") or correlation,
+        causation_id=_text(event, "causation_id") or causation,
     )
     return _row(envelope, now, at, uow)
 
@@ -76,6 +79,27 @@ def command_row(
     return _row(envelope, now, at, uow)
 
 
+def _checked(event: IntegrationEvent) -> tuple[str, datetime]:
+    if not isinstance(event.event_id, UUID):
+        raise _refused(event, "event_id", "a UUID")
+    try:
+        return str(event.event_id), to_utc(event.occurred_on)
+    except (AttributeError, ValueError):
+        raise _refused(event, "occurred_on", "a time with a time zone") from None
+
+
+def _text(event: IntegrationEvent, name: str) -> str | None:
+    value: str | None = getattr(event, name)
+    if value is not None and not isinstance(value, str):
+        raise _refused(event, name, "a text")
+    return value
+
+
+def _refused(event: IntegrationEvent, name: str, wanted: str) -> SerializationError:
+    path = f"{stable_name(type(event))}.{name}"
+    return SerializationError(f"{path} is {wanted}, not {getattr(event, name)!r}", path)
+
+
 def _envelope(module: Module, message: Any, **said: Any) -> Envelope:
     cls = type(message)
     return Envelope(
@@ -93,5 +117,4 @@ def _row(
     handler = "" if uow is None else uow.handler
     if at is None:
         return OutboxRow(envelope, now, now, handler=handler)
-    due = to_utc(at, "at")
-    return OutboxRow(envelope, now, max(due, now), scheduled=due > now, handler=handler)
+    return OutboxRow(envelope, now, max(at, now), scheduled=at > now, handler=handler)

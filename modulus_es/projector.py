@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
+from datetime import datetime
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from modulus_es.clock import to_utc
 from modulus_es.domain import Aggregate
 from modulus_es.errors import HandlerSignatureError, ProjectionError
-from modulus_es.handlers import Handler
+from modulus_es.handlers import Handler, handler_name
 from modulus_es.ids import derived_id
 from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import event_row
-from modulus_es.signatures import parameters
+from modulus_es.signatures import NO_DEFAULT, parameters
 from modulus_es.stores.port import OutboxRow
+from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
 
+_BATCH = 100
+
 
 def check_pure(handler: Handler) -> None:
-    """Refuse a projector that takes more than the event and its aggregate."""
+    """Refuse a projector that takes more than the event and its aggregate.
+
+    Notes on the handler whether it takes the aggregate.
+    """
     function = handler.target.project if handler.is_class else handler.target
-    skip = 2 if handler.is_class else 1
-    extra = parameters(function, skip)
-    if handler.is_class and parameters(handler.target):
-        extra = (*extra, *parameters(handler.target))
-    for parameter in extra:
+    wanted = [p for p in parameters(function, 2 if handler.is_class else 1) if _is_needed(p)]
+    if handler.is_class:
+        wanted[:0] = [p for p in parameters(handler.target) if _is_needed(p)]
+    owner = getattr(handler.message, "__aggregate__", Aggregate)
+    names = {stable_name(c) for c in owner.__mro__ if issubclass(c, Aggregate)}
+    for index, parameter in enumerate(wanted):
         kind = parameter.annotation
-        if not (isinstance(kind, type) and issubclass(kind, Aggregate)):
+        is_aggregate = isinstance(kind, type) and stable_name(kind) in names
+        if index or not is_aggregate:
             raise HandlerSignatureError(
-                f"projector {handler.name} takes {parameter.name!r}: a projector is pure and takes "
-                "its event and, by its type, the aggregate, nothing else"
+                f"projector {handler.name} takes {parameter.name!r}"
+                f"{f', which {parameter.problem}' if parameter.problem else ''}: a projector is "
+                f"pure and takes its event and, by its type, the {qualified_name(owner)}, nothing "
+                "else"
             )
-    handler.options["aggregate"] = bool(extra)
+    handler.options["aggregate"] = bool(wanted)
+
+
+def _is_needed(parameter: Any) -> bool:
+    return parameter.default is NO_DEFAULT
 
 
 async def project(
@@ -46,20 +62,34 @@ async def project(
     it is projected: consumers recognise it.
     """
     rows: list[OutboxRow] = []
+    now = module.system.now()
     for projector in projectors:
         for index, contract in enumerate(await _contracts(module, projector, event, aggregate)):
-            rows.append(
-                event_row(
-                    module,
-                    contract,
-                    module.system.now(),
-                    key=str(event.originator_id),
-                    projected=(
-                        str(derived_id(event.id, projector.name, index)),
-                        event.occurred_on_utc,
-                        event.correlation_id,
-                        str(event.id),
-                    ),
+            row = event_row(
+                module,
+                contract,
+                now,
+                key=str(event.originator_id),
+                projected=(
+                    str(derived_id(event.id, projector.name, index)),
+                    event.occurred_on_utc,
+                    event.correlation_id,
+                    str(event.id),
+                ),
+            )
+            rows.append(row)
+            envelope = row.envelope
+            module.system.trace.add(
+                TraceRecord(
+                    now,
+                    "project",
+                    module.name,
+                    envelope.message_id,
+                    envelope.type,
+                    projector.name,
+                    outcome="done",
+                    correlation_id=envelope.correlation_id,
+                    causation_id=envelope.causation_id,
                 )
             )
     return rows
@@ -67,25 +97,26 @@ async def project(
 
 async def _contracts(
     module: Module, projector: Handler, event: Any, aggregate: Any
-) -> list[IntegrationEvent]:
+) -> Sequence[IntegrationEvent]:
     arguments = [event]
     if projector.options.get("aggregate"):
-        arguments.append(await aggregate_at(module, event, aggregate))
+        arguments.append(await _aggregate_at(module, event, aggregate))
     target = projector.target().project if projector.is_class else projector.target
     answer = target(*arguments)
     if isawaitable(answer):
         answer = await answer
     if answer is None:
-        return []
+        return ()
     if isinstance(answer, IntegrationEvent):
-        return [answer]
+        return (answer,)
     if isinstance(answer, AsyncIterable):
         answer = [item async for item in answer]
     if isinstance(answer, Iterable) and not isinstance(answer, str | bytes | type):
         contracts = list(answer)
-        if all(isinstance(item, IntegrationEvent) for item in contracts):
+        wrong = [item for item in contracts if not isinstance(item, IntegrationEvent)]
+        if not wrong:
             return contracts
-        answer = next(item for item in contracts if not isinstance(item, IntegrationEvent))
+        answer = wrong[0]
     what = f"the class {qualified_name(answer)}" if isinstance(answer, type) else repr(answer)
     raise ProjectionError(
         f"projector {projector.name} made {what} of {stable_name(type(event))}: it returns an "
@@ -93,18 +124,49 @@ async def _contracts(
     )
 
 
-async def aggregate_at(module: Module, event: Any, aggregate: Any) -> Any:
+async def _aggregate_at(module: Module, event: Any, aggregate: Any) -> Any:
     """The aggregate as it was at this event's version; a copy, so that a projector stays pure."""
     pending = () if aggregate is None else tuple(aggregate.pending_events)
     version = event.originator_version
     if not pending or pending[0].originator_version > version:
-        cls = type(event).__aggregate__
-        return await module.repository.get(cls, event.originator_id, version)
+        return await module.repository.get(type(event).__aggregate__, event.originator_id, version)
+    cls = type(aggregate)
     first = pending[0].originator_version
     rebuilt: Any = None
-    if first > 1:
-        rebuilt = await module.repository.get(type(aggregate), aggregate.id, first - 1)
+    if first > cls.INITIAL_VERSION:
+        rebuilt = await module.repository.get(cls, aggregate.id, first - 1)
     for past in pending:
         if past.originator_version <= version:
-            rebuilt = past.mutate(rebuilt)
+            rebuilt = past.mutate(rebuilt) if rebuilt is not None else past.begin(cls)
     return rebuilt
+
+
+async def replay(module: Module, projector: Any, since: datetime | int | None) -> int:
+    """Project history again into the outbox; see `Module.replay`."""
+    name = projector if isinstance(projector, str) else handler_name(projector)
+    dispatcher = module.dispatcher
+    if not any(p.name == name for each in dispatcher.projectors.values() for p in each):
+        raise HandlerSignatureError(f"{module.name} has no projector {name!r}")
+    if since is not None and not isinstance(since, datetime | int):
+        raise TypeError(f"since= is a time or a position, not {since!r}")
+    from_time = to_utc(since, "since") if isinstance(since, datetime) else None
+    from_position = since if isinstance(since, int) else 1
+    rows: list[OutboxRow] = []
+    count = 0
+    for stored in module.stored_events(from_position):
+        cls = module.registry.get(stored.topic)
+        wanted = () if cls is None else dispatcher.projectors_of(cls)
+        wanted = tuple(p for p in wanted if p.name == name)
+        if not wanted:
+            continue
+        event = module.mapper.to_domain_event(stored)
+        if from_time is not None and event.occurred_on_utc < from_time:
+            continue
+        rows.extend(await project(module, wanted, event))
+        if len(rows) >= _BATCH:
+            await module.store.commit([], rows)
+            count, rows = count + len(rows), []
+    if rows:
+        await module.store.commit([], rows)
+    module.system.scheduler.wake()
+    return count + len(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from modulus_es.errors import ReservedFieldError, UnsupportedFieldError
@@ -60,7 +61,7 @@ def check_fields(cls: type[Any]) -> None:
 
 def refuse_reserved(cls: type, reserved: tuple[str, ...]) -> None:
     """Raise `ReservedFieldError` where a class itself declares a reserved name."""
-    declared = {**cls.__dict__, **cls.__dict__.get("__annotations__", {})}
+    declared = {**cls.__dict__, **get_annotations(cls)}
     for name in reserved:
         if name in declared:
             raise ReservedFieldError(
@@ -77,15 +78,15 @@ def settle_annotations(cls: type) -> None:
     says only the names of its fields' types; they can be found as long as that
     function runs, which it does while the class is being defined.
     """
-    own: dict[str, Any] = cls.__dict__.get("__annotations__", {})
+    own = get_annotations(cls)
     if "<locals>" not in cls.__qualname__ or not any(isinstance(v, str) for v in own.values()):
         return
     names = _names_around(cls)
-    for name, said in tuple(own.items()):
+    for name, said in own.items():
         if isinstance(said, str):
             carrier = type("carrier", (), {"__annotations__": {name: said}})
             try:
-                own[name] = get_type_hints(carrier, *names)[name]
+                cls.__annotations__[name] = get_type_hints(carrier, *names)[name]
             except NameError:
                 # Perhaps a name that is still to come at the top level of the module.
                 continue

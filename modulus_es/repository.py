@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
+import eventsourcing.domain as es
 from eventsourcing.application import AggregateNotFoundError as NotFound
 from eventsourcing.application import Repository as EventSourcedRepository
 from eventsourcing.persistence import EventStore
 
 from modulus_es.domain import Aggregate, AggregateCreated
 from modulus_es.errors import AggregateNotFoundError, DeserializationError, UnknownEventError
-from modulus_es.naming import Registry, qualified_name
+from modulus_es.naming import Registry, qualified_name, stable_name
 
 if TYPE_CHECKING:
     from modulus_es.mapper import EventMapper
@@ -29,48 +30,53 @@ class Repository:
         self._registry: Registry = module.registry
         self._events = EventSourcedRepository[UUID](EventStore(mapper, module.store.recorder))
 
-    async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:  # noqa: A002
+    async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:
         """Rebuild an aggregate, as it is or as it was at ``version``.
 
         Raises `AggregateNotFoundError`, and `UnknownEventError` naming the class
         that has to be defined first.
         """
-        if not (isinstance(cls, type) and issubclass(cls, Aggregate)):
+        asked: object = cls
+        if not (isinstance(asked, type) and issubclass(asked, Aggregate)):
             raise TypeError(f"get() takes an aggregate class and an id, not {cls!r}")
         if not isinstance(id, UUID):
             raise TypeError(f"the id of an aggregate is a UUID, not {id!r}")
         self._module.learn(cls)
+        then = "" if version is None else f" at version {version}"
+        nothing = f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
         try:
-            aggregate = await self._module.store.run(
+            aggregate: Any = await self._module.store.run(
                 lambda: self._events.get(id, version=version, projector_func=self._rebuild)
             )
         except NotFound:
-            then = "" if version is None else f" at version {version}"
+            raise AggregateNotFoundError(nothing) from None
+        names = map(stable_name, type(aggregate).__mro__)
+        if stable_name(cls) not in names or version not in (None, aggregate.version):
             raise AggregateNotFoundError(
-                f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
-            ) from None
-        newest = self._registry.get(self._registry.learn(cls)) or cls
-        if not isinstance(aggregate, newest) or (
-            version is not None and aggregate.version != version
-        ):
-            raise AggregateNotFoundError(
-                f"{self._module.name} has no {qualified_name(cls)} {id}"
-                + ("" if version is None else f" at version {version}")
-                + f": there is {qualified_name(type(aggregate))} version {aggregate.version}"
+                f"{nothing}: there is {qualified_name(type(aggregate))} version {aggregate.version}"
             )
         return cast("A", aggregate)
 
     def _rebuild(self, aggregate: Any, events: Iterable[Any]) -> Any:
-        for event in events:
-            if aggregate is not None:
-                event.mutate(aggregate)
-            elif isinstance(event, AggregateCreated):
-                aggregate = event.begin(self._class_of(event))
-            else:
-                raise DeserializationError(
-                    f"the first event of {event.originator_id} is {qualified_name(type(event))}, "
-                    "which does not begin an aggregate: the row was altered, or its class was"
-                )
+        event: Any = None
+        try:
+            for event in events:
+                if aggregate is not None:
+                    event.mutate(aggregate)
+                elif isinstance(event, AggregateCreated):
+                    aggregate = event.begin(self._class_of(event))
+                else:
+                    raise DeserializationError(
+                        f"the first event of {event.originator_id} is "
+                        f"{qualified_name(type(event))}, which does not begin an aggregate: the "
+                        "row was altered, or its class was"
+                    )
+        except (es.OriginatorIDError, es.OriginatorVersionError) as error:
+            raise DeserializationError(
+                f"event {event.originator_version} of {event.originator_id} "
+                f"({qualified_name(type(event))}) does not follow the one before: a row was "
+                "altered or removed"
+            ) from error
         return aggregate
 
     def _class_of(self, event: AggregateCreated) -> type[Any]:

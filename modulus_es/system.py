@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from modulus_es import ambient
-from modulus_es.behaviors import Surrounding
+from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.bus import MessageBus
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
 from modulus_es.domain import DomainEvent
@@ -27,7 +27,7 @@ from modulus_es.ids import Ids
 from modulus_es.ledger import ledger
 from modulus_es.mediator import Mediator
 from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery, kind_of
-from modulus_es.module import Module, with_behaviors
+from modulus_es.module import Module
 from modulus_es.naming import NAME, Registry, near_misses, qualified_name, stable_name
 from modulus_es.relay import OutboxRelay
 from modulus_es.replay import replay_dead_letters

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
-
+from modulus_es.clock import to_utc
+from modulus_es.commit import commit
 from modulus_es.domain import Aggregate, DomainEvent
-from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
+from modulus_es.errors import AggregateNotFoundError, ModulusError, PublishError
 from modulus_es.messages import Command, IntegrationEvent
-from modulus_es.naming import qualified_name
-from modulus_es.outgoing import command_row, event_row
-from modulus_es.projector import project
-from modulus_es.stores.port import Handled, OutboxRow
+from modulus_es.naming import qualified_name, stable_name
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
     from modulus_es.clock import Clock
+    from modulus_es.dispatcher import Strategy
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
+    from modulus_es.stores.port import Handled
     from modulus_es.system import System
 
 A = TypeVar("A", bound=Aggregate)
+T = TypeVar("T")
 
-DEPTH_LIMIT = 32
-"""How deep commands may send commands, and events cause events, before it is an error."""
 
-CASCADE_LIMIT = 10_000
-"""How many domain events one unit of work may hold."""
+class Outgoing(NamedTuple):
+    """A message that a unit of work is to put into the outbox."""
+
+    message: Any
+    to: str | None
+    at: datetime | None
+    key: str | None
 
 
 class Noted(Awaitable[None]):
@@ -52,15 +55,26 @@ NOTED = Noted()
 class UnitOfWork:
     """One transaction: recorded events, outbox rows and the inbox mark, all or none.
 
-    A handler gets one injected and need not commit it. In a notebook::
+    A handler gets one injected, which commits when the handler has answered.
+    In a notebook, ``async with module.unit_of_work() as uow:`` commits at the
+    end of the block, and undoes everything where it raises. ``committed`` is
+    True once it is written, False once it is known not to be, None before.
+    ``conversation`` is the correlation id, None until something needs one.
+    What a unit of work loaded is discarded with it.
 
-        async with orders.unit_of_work() as uow:
-            order = await uow.get(Order, order_id)
-            order.ship()
-
-    commits at the end of the block, and undoes everything where it raises.
-    ``committed`` is True once it is written, False once it is known not to be,
-    None before. What a unit of work loaded is discarded with it.
+    >>> import asyncio
+    >>> from modulus_es import System, event
+    >>> class Order(Aggregate):
+    ...     @event("Placed")
+    ...     def __init__(self, total: int) -> None:
+    ...         self.total = total
+    >>> orders = System(seed=7).module("orders")
+    >>> async def place() -> UnitOfWork:
+    ...     async with orders.unit_of_work() as uow:
+    ...         uow.add(Order(42))
+    ...     return uow
+    >>> asyncio.run(place())
+    UnitOfWork(orders: 1 aggregate, 0 messages, committed)
     """
 
     def __init__(
@@ -70,33 +84,28 @@ class UnitOfWork:
         correlation_id: str | None = None,
         causation_id: str | None = None,
         key: str | None = None,
-        depth: int = 0,
         handler: str = "",
         read_only: bool = False,
     ) -> None:
-        if depth > DEPTH_LIMIT:
-            raise CascadeDepthError(
-                f"units of work are nested deeper than {DEPTH_LIMIT} in {module.name}"
-                f"{f' ({handler})' if handler else ''}: perhaps a handler causes the event, or "
-                "sends the command, that it handles. Let one of them go over the bus instead"
-            )
         self.module = module
-        self.correlation_id = correlation_id
+        self.conversation = correlation_id
         self.causation_id = causation_id
         self.key = key
-        self.depth = depth
         self.handler = handler
+        self.read_only = read_only
         self.committed: bool | None = None
         self.handled: Handled | None = None
-        self._read_only = read_only
+        self.aggregates: dict[UUID, Any] = {}
+        self.published: list[tuple[DomainEvent, Strategy | None]] = []
+        self.outgoing: list[Outgoing] = []
+        self.writing = False
         self._closed = False
-        self._aggregates: dict[UUID, Any] = {}
-        self._published: list[DomainEvent] = []
-        self._messages: list[tuple[Any, str | None, datetime | None, str | None]] = []
         self._connection: Any = None
         self._scope: Scope | None = None
         self._mediator: Mediator | None = None
         self._bus: MessageBus | None = None
+
+    # What belongs to it
 
     def add(self, *aggregates: Aggregate) -> Noted:
         """Save these aggregates when this unit of work commits."""
@@ -104,31 +113,37 @@ class UnitOfWork:
         for aggregate in aggregates:
             if not isinstance(aggregate, Aggregate):
                 raise TypeError(f"add() takes aggregates, not {_said(aggregate)}")
-            known = self._aggregates.get(aggregate.id)
-            if known is not None and known is not aggregate:
+            if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
                 raise ModulusError(
-                    f"this unit of work holds another copy of {type(aggregate).__name__} "
+                    f"this unit of work holds another copy of {qualified_name(type(aggregate))} "
                     f"{aggregate.id}: use the one that get() or add() gave it before"
                 )
-            self._aggregates[aggregate.id] = aggregate
         return NOTED
 
-    async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:  # noqa: A002
+    async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:
         """Load an aggregate; it is saved when this unit of work commits.
 
         Asking again gives the same object. With ``version`` it is a copy of what
         it was then, and not saved. Raises `AggregateNotFoundError`.
         """
         self._must_be_open("get")
-        if version is None and (known := self._aggregates.get(id)) is not None:
-            return cast("A", known)
-        aggregate = await self.module.repository.get(cls, id, version)
-        if version is None:
-            self._aggregates[id] = aggregate
-        return aggregate
+        known = self.aggregates.get(id) if version is None and isinstance(id, UUID) else None
+        if known is None:
+            known = await self.module.repository.get(cls, id, version)
+            if version is None:
+                self.aggregates[id] = known
+        elif stable_name(cls) not in map(stable_name, type(known).__mro__):
+            raise AggregateNotFoundError(
+                f"{self.module.name} has no {qualified_name(cls)} {id}: there is "
+                f"{qualified_name(type(known))} in this unit of work"
+            )
+        return cast("A", known)
 
     def publish(
-        self, event: IntegrationEvent, at: datetime | None = None, key: str | None = None
+        self,
+        event: IntegrationEvent,
+        at: datetime | None = None,
+        key: str | UUID | None = None,
     ) -> Noted:
         """Put an integration event into the outbox when this unit of work commits.
 
@@ -141,25 +156,40 @@ class UnitOfWork:
                 f"publish() takes an integration event, not {_said(event)}; domain events go "
                 "through mediator.publish(), commands through send(command, to=...)"
             )
-        self._messages.append((event, None, at, key))
-        return NOTED
+        return self._send_out(event, None, at, key)
 
     def send(
         self,
         command: Command[Any],
         to: str,
         at: datetime | None = None,
-        key: str | None = None,
+        key: str | UUID | None = None,
     ) -> Noted:
         """Put a command for one module into the outbox when this unit of work commits."""
         self._must_be_open("send")
         if not isinstance(command, Command):
-            raise TypeError(f"send() takes a command, not {_said(command)}")
+            raise TypeError(
+                f"send() takes a command, not {_said(command)}; an event goes to whoever listens: "
+                "publish(event)"
+            )
         name = getattr(to, "name", to)
         if not isinstance(name, str) or not name:
             raise TypeError(f"to= names the module that handles the command, not {to!r}")
-        self._messages.append((command, name, at, key))
+        return self._send_out(command, name, at, key)
+
+    def note(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
+        """Let a domain event that no aggregate records belong to this unit of work."""
+        self._must_be_open("publish")
+        self.published.append((event, strategy))
+
+    def _send_out(
+        self, message: Any, to: str | None, at: datetime | None, key: str | UUID | None
+    ) -> Noted:
+        due = None if at is None else to_utc(at, "at")
+        self.outgoing.append(Outgoing(message, to, due, None if key is None else str(key)))
         return NOTED
+
+    # What a handler in it gets injected
 
     @property
     def connection(self) -> Any:
@@ -170,6 +200,13 @@ class UnitOfWork:
         return self._connection
 
     @property
+    def correlation_id(self) -> str:
+        """The conversation that it belongs to, or begins by being asked."""
+        if self.conversation is None:
+            self.conversation = str(self.module.system.new_id())
+        return self.conversation
+
+    @property
     def unit_of_work(self) -> UnitOfWork:
         """This unit of work, as injection finds it."""
         return self
@@ -178,18 +215,14 @@ class UnitOfWork:
     def mediator(self) -> Mediator:
         """The module's mediator, bound to this unit of work."""
         if self._mediator is None:
-            from modulus_es.mediator import Mediator  # noqa: PLC0415 - they know each other
-
-            self._mediator = Mediator(self.module, self)
+            self._mediator = self.module.mediator.bound_to(self)
         return self._mediator
 
     @property
     def bus(self) -> MessageBus:
         """The module's bus, bound to this unit of work."""
         if self._bus is None:
-            from modulus_es.bus import MessageBus  # noqa: PLC0415 - they know each other
-
-            self._bus = MessageBus(self.module, self)
+            self._bus = self.module.bus.bound_to(self)
         return self._bus
 
     @property
@@ -209,54 +242,70 @@ class UnitOfWork:
             self._scope = self.module.system.services.open_scope()
         return self._scope
 
-    def note(self, event: DomainEvent) -> None:
-        """Let a domain event that no aggregate records belong to this unit of work."""
-        self._must_be_open("publish")
-        self._published.append(event)
+    # How it ends
 
     async def commit(self) -> None:
-        """Write everything, then run what follows the commit.
+        """Write everything, then run what follows the commit; before the block ends.
 
         Raises `ConcurrencyError` where an aggregate was changed by somebody
         else, `PublishError` where only handlers after the commit failed, and
         whatever a before-commit handler, projector or the store raised; in all
         cases but `PublishError` nothing was written, and what was pending still is.
         """
+        if self.handler:
+            raise ModulusError(
+                f"{self.handler} commits nothing itself: its unit of work commits when it has "
+                "answered, together with the mark that it was handled"
+            )
+        await self.complete()
+
+    async def complete(self) -> None:
+        """Commit, run what follows and clean up; what `commit` says holds here too."""
         self._must_be_open("commit")
-        module = self.module
-        try:
-            recorded = await self._before_commit()
-            if self._read_only and (recorded or self._messages):
-                raise ModulusError(
-                    f"{self.handler or 'a query'} changed something, and a query must not: "
-                    "let a command do it"
-                )
-            stored, rows = await self._prepare(recorded)
-            if stored or rows or self.handled is not None or self._connection is not None:
-                faults = module.system.faults
-                if faults.armed:
-                    faults.reach("before_commit", module.name, committed=False)
-                await self._write(recorded, stored, rows)
-                if faults.armed:
-                    faults.reach("after_commit", module.name, committed=True)
-            else:
-                self.committed = True
-        except BaseException:
-            await self.rollback()
-            raise
-        self._closed = True
-        events = [*(event for event, _ in recorded), *self._published]
-        if events:
-            await module.dispatcher.after_commit(events, self)
+        with self.module.system.current_here():
+            try:
+                events = await commit(self, self._connection)
+            except BaseException:
+                await self.rollback()
+                raise
+            self._closed = True
+            failed: PublishError | None = None
+            try:
+                if events:
+                    await self.module.dispatcher.after_commit(events, self)
+            except PublishError as error:
+                failed = error
+            try:
+                await self.close()
+            except ExceptionGroup as group:
+                earlier = failed.exceptions if failed else ()
+                failed = PublishError(group.message, [*earlier, *group.exceptions])
+            if failed is not None:
+                raise failed
 
     async def rollback(self) -> None:
         """Write nothing; what was loaded, added and noted is let go of."""
         if not self._closed:
             self._closed = True
-            if self.committed is None:
+            if not self.writing:
                 self.committed = False
             if self._connection is not None and not self.committed:
                 await self.module.store.rollback(self._connection)
+
+    async def abandon(self, error: BaseException) -> None:
+        """Undo everything because of ``error``, which is more important than the clean-up's."""
+        await self.rollback()
+        try:
+            await self.close()
+        except Exception as failure:
+            error.add_note(f"cleaning up failed as well: {failure!r}")
+            system = self.module.system
+            said = f"{type(failure).__name__}: {failure}"
+            system.trace.add(
+                TraceRecord(
+                    system.now(), "failure", self.module.name, handler=self.handler, error=said
+                )
+            )
 
     async def close(self) -> None:
         """Clean up what lives as long as this unit of work."""
@@ -264,24 +313,23 @@ class UnitOfWork:
             scope, self._scope = self._scope, None
             await scope.aclose()
 
-    async def __aenter__(self) -> UnitOfWork:
+    async def __aenter__(self) -> Self:
         self.module.check_not_stale()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                await self.commit()
-            else:
-                await self.rollback()
-        finally:
-            await self.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if error is not None:
+            await self.abandon(error)
+        elif not self._closed:
+            await in_unit(self, None)
 
     def __repr__(self) -> str:
         state = {True: "committed", False: "rolled back", None: "open"}[self.committed]
         return (
-            f"UnitOfWork({self.module.name}: {len(self._aggregates)} aggregates, "
-            f"{len(self._messages)} messages, {state})"
+            f"UnitOfWork({self.module.name}: {_count(self.aggregates, 'aggregate')}, "
+            f"{_count(self.outgoing, 'message')}, {state})"
         )
 
     def _must_be_open(self, what: str) -> None:
@@ -292,123 +340,26 @@ class UnitOfWork:
                 f"`async with {self.module.name}.unit_of_work() as uow:`"
             )
 
-    async def _before_commit(self) -> list[tuple[Any, Any]]:
-        """The recorded events, after the before-commit handlers had them, and what these added."""
-        recorded: list[tuple[Any, Any]] = []
-        seen: dict[UUID, int] = {}
-        published = 0
-        dispatcher = self.module.dispatcher
-        while True:
-            fresh: list[Any] = []
-            for id_, aggregate in tuple(self._aggregates.items()):
-                pending = aggregate.pending_events
-                for event in pending[seen.get(id_, 0) :]:
-                    recorded.append((event, aggregate))
-                    fresh.append(event)
-                seen[id_] = len(pending)
-            fresh.extend(self._published[published:])
-            published = len(self._published)
-            if not fresh:
-                return recorded
-            if len(recorded) + published > CASCADE_LIMIT:
-                raise CascadeDepthError(
-                    f"one unit of work in {self.module.name} holds more than {CASCADE_LIMIT} "
-                    "domain events: perhaps a before-commit handler causes the event that it "
-                    "handles"
-                )
-            if dispatcher.has_before_commit:
-                for event in fresh:
-                    await dispatcher.before_commit(event, self)
 
-    async def _prepare(
-        self, recorded: list[tuple[Any, Any]]
-    ) -> tuple[list[StoredEvent], list[OutboxRow]]:
-        if not recorded and not self._messages:
-            return [], []
-        module = self.module
-        now = module.system.now()
-        if self.correlation_id is None:
-            self.correlation_id = str(module.system.new_id())
-        for event, _ in recorded:
-            state = event.__dict__
-            state["correlation_id"] = self.correlation_id
-            if self.causation_id is not None:
-                state["causation_id"] = self.causation_id
-            if self.handler:
-                state["handler_name"] = self.handler
-        rows: list[OutboxRow] = []
-        for event, aggregate in recorded:
-            module.learn(type(aggregate))
-            if projectors := module.dispatcher.projectors_of(type(event)):
-                rows.extend(await project(module, projectors, event, aggregate))
-        for message, to, at, key in self._messages:
-            key = key or self.key or self.correlation_id
-            if to is None:
-                rows.append(event_row(module, message, now, uow=self, at=at, key=key))
-            else:
-                rows.append(command_row(module, message, to, now, uow=self, at=at, key=key))
-        return [module.mapper.to_stored_event(event) for event, _ in recorded], rows
-
-    async def _write(
-        self,
-        recorded: list[tuple[Any, Any]],
-        stored: list[StoredEvent],
-        rows: list[OutboxRow],
-    ) -> None:
-        store = self.module.store
-        try:
-            await store.commit(stored, rows, self.handled, self._connection)
-        except IntegrityError as error:
-            raise self._conflict(recorded) from error
-        except BaseException:
-            # Interrupted, cancelled, or the answer got lost: the store knows.
-            if await store.holds(stored, rows, self.handled):
-                self._is_written(recorded, stored, rows)
-            else:
-                self.committed = False
-            raise
-        self._is_written(recorded, stored, rows)
-
-    def _is_written(
-        self,
-        recorded: list[tuple[Any, Any]],
-        stored: list[StoredEvent],
-        rows: list[OutboxRow],
-    ) -> None:
-        self.committed = True
-        counts: dict[UUID, int] = {}
-        for event, _ in recorded:
-            counts[event.originator_id] = counts.get(event.originator_id, 0) + 1
-        for id_, count in counts.items():
-            del self._aggregates[id_].pending_events[:count]
-        system = self.module.system
-        system.trace.add(
-            TraceRecord(
-                system.now(),
-                "commit",
-                self.module.name,
-                handler=self.handler,
-                outcome=f"{len(stored)} events, {len(rows)} messages",
-                correlation_id=self.correlation_id,
-                causation_id=self.causation_id,
-            )
-        )
-        if rows:
-            system.scheduler.wake()
-
-    def _conflict(self, recorded: list[tuple[Any, Any]]) -> ConcurrencyError:
-        names = dict.fromkeys(
-            f"{qualified_name(type(aggregate))} {aggregate.id}" for _, aggregate in recorded
-        )
-        return ConcurrencyError(
-            f"{' or '.join(names)} was changed by somebody else since it was loaded: nothing was "
-            "written, and this copy can never be saved. Load it again and repeat the change"
-        )
+async def in_unit(uow: UnitOfWork, work: Callable[[], Awaitable[T]] | None) -> T | None:
+    """Do something in a unit of work: commit it, or undo it where it raises."""
+    try:
+        answer = None
+        if work is not None:
+            with uow.module.system.current_here():
+                answer = await work()
+        await uow.complete()
+    except BaseException as error:
+        await uow.abandon(error)
+        raise
+    return answer
 
 
 def _said(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {qualified_name(value)} (an object of it is needed)"
-    return f"{qualified_name(type(value))}"
+    return qualified_name(type(value))
 
 
+def _count(things: Any, word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,173 @@
+"""What happens when a unit of work commits, up to the moment when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, StoredEvent
+
+from modulus_es.cascade import DEPTH_LIMIT
+from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
+from modulus_es.naming import qualified_name, stable_name
+from modulus_es.outgoing import command_row, event_row
+from modulus_es.projector import project
+from modulus_es.trace import TraceRecord
+
+if TYPE_CHECKING:
+    from modulus_es.dispatcher import Strategy
+    from modulus_es.domain import DomainEvent
+    from modulus_es.stores.port import OutboxRow
+    from modulus_es.unit_of_work import UnitOfWork
+
+Recorded = list[tuple[Any, Any]]
+"""Pending events, each with its aggregate."""
+
+
+async def commit(uow: UnitOfWork, connection: Any) -> Sequence[tuple[DomainEvent, Strategy | None]]:
+    """Run what comes before the commit, and write; answers the events for what comes after.
+
+    The order is: before-commit handlers and what they add, projectors over
+    everything recorded, the commit. Where anything raises, nothing is written,
+    and pending events stay pending.
+    """
+    module = uow.module
+    recorded = await _collect(uow)
+    if uow.read_only and (recorded or uow.outgoing):
+        raise ModulusError(
+            f"{uow.handler} changed something, and a query must not: let a command do it"
+        )
+    stored, rows = await _prepare(uow, recorded)
+    if stored or rows or uow.handled is not None or connection is not None:
+        faults = module.system.faults
+        if faults.armed:
+            faults.reach("before_commit", module.name, committed=False)
+        await _write(uow, connection, recorded, stored, rows)
+        _note(uow, len(stored), len(rows))
+        if faults.armed:
+            faults.reach("after_commit", module.name, committed=True)
+    uow.committed = True
+    return [*((event, None) for event, _ in recorded), *uow.published]
+
+
+async def _collect(uow: UnitOfWork) -> Recorded:
+    """The pending events, after the before-commit handlers had them, and what these added."""
+    recorded: Recorded = []
+    seen: dict[UUID, int] = {}
+    published = 0
+    fresh: list[Any] = []
+    dispatcher = uow.module.dispatcher
+    for _ in range(DEPTH_LIMIT + 1):
+        fresh = []
+        for id_, aggregate in tuple(uow.aggregates.items()):
+            pending = aggregate.pending_events
+            for event in pending[seen.get(id_, 0) :]:
+                recorded.append((event, aggregate))
+                fresh.append(event)
+            seen[id_] = len(pending)
+        fresh.extend(event for event, _ in uow.published[published:])
+        published = len(uow.published)
+        if not fresh or not dispatcher.has_before_commit:
+            return recorded
+        for event in fresh:
+            await dispatcher.before_commit(event, uow)
+    raise CascadeDepthError(
+        f"events of one unit of work in {uow.module.name} cause each other {DEPTH_LIMIT} times "
+        f"over, the last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler "
+        "causes the event that it handles"
+    )
+
+
+async def _prepare(
+    uow: UnitOfWork, recorded: Recorded
+) -> tuple[list[StoredEvent], list[OutboxRow]]:
+    """Everything as it will be stored; what cannot be fails here, by name."""
+    rows: list[OutboxRow] = []
+    if not recorded and not uow.outgoing:
+        return [], rows
+    module = uow.module
+    said = {"correlation_id": uow.correlation_id}
+    if uow.causation_id is not None:
+        said["causation_id"] = uow.causation_id
+    if uow.handler:
+        said["recorded_by"] = uow.handler
+    for event, _ in recorded:
+        state = event.__dict__
+        # What was pending through a failed commit stays the same, to the byte: it
+        # may have been stored and only the answer lost.
+        if "correlation_id" not in state:
+            state.update(said)
+    for event, aggregate in recorded:
+        module.learn(type(aggregate))
+        if projectors := module.dispatcher.projectors_of(type(event)):
+            rows.extend(await project(module, projectors, event, aggregate))
+    now = module.system.now()
+    for message, to, at, given in uow.outgoing:
+        key = given or uow.key or uow.correlation_id
+        if to is None:
+            rows.append(event_row(module, message, now, uow=uow, at=at, key=key))
+        else:
+            rows.append(command_row(module, message, to, now, uow=uow, at=at, key=key))
+    return [module.mapper.to_stored_event(event) for event, _ in recorded], rows
+
+
+async def _write(
+    uow: UnitOfWork,
+    connection: Any,
+    recorded: Recorded,
+    stored: list[StoredEvent],
+    rows: list[OutboxRow],
+) -> None:
+    store = uow.module.store
+    uow.writing = True
+    try:
+        await store.commit(stored, rows, uow.handled, connection)
+        _settle(uow, recorded)
+    except BaseException as error:
+        # Refused, interrupted, cancelled, or the answer got lost: the store knows.
+        something = stored or rows or uow.handled is not None
+        if not something or not await store.holds(stored, rows, uow.handled):
+            uow.committed = False
+            if isinstance(error, IntegrityError):
+                raise _conflict(recorded) from error
+            raise
+        _settle(uow, recorded)
+        if not isinstance(error, Exception):
+            raise
+
+
+def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
+    """What is written is pending no longer; doing it again does no harm."""
+    written = {event.originator_id: event.originator_version for event, _ in recorded}
+    for id_, version in written.items():
+        pending = uow.aggregates[id_].pending_events
+        pending[:] = [event for event in pending if event.originator_version > version]
+    uow.committed = True
+
+
+def _note(uow: UnitOfWork, events: int, messages: int) -> None:
+    system = uow.module.system
+    if messages:
+        system.scheduler.wake()
+    system.trace.add(
+        TraceRecord(
+            system.now(),
+            "commit",
+            uow.module.name,
+            handler=uow.handler,
+            outcome=f"{events} events, {messages} messages",
+            correlation_id=uow.conversation,
+            causation_id=uow.causation_id,
+        )
+    )
+
+
+def _conflict(recorded: Recorded) -> ConcurrencyError:
+    names = dict.fromkeys(
+        f"{qualified_name(type(aggregate))} {aggregate.id}" for _, aggregate in recorded
+    )
+    return ConcurrencyError(
+        f"{' or '.join(names)} was changed by somebody else since it was loaded: nothing was "
+        "written, and this copy can never be saved. Load it again and repeat the change"
+    )
