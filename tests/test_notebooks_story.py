@@ -193,6 +193,25 @@ def test_the_hours_of_the_story_are_those_of_the_file(
     assert rows == wanted
 
 
+def test_the_most_flights_at_the_gates_are_those_of_the_file(
+    day: list[dict[str, Any]], flights: pd.DataFrame
+) -> None:
+    (output,) = shown(day, "most")
+    html = re.sub(r"\s*\n\s*", "", "".join(output["data"]["text/html"]))
+    late = pd.to_timedelta(flights.dep_delay.fillna(0), unit="min")
+    began, ended = flights.due - pd.Timedelta(minutes=30), flights.due + late
+    for airport in ("EWR", "JFK", "LGA"):
+        here = flights.origin == airport
+        # At each instant, those that came by then and did not leave by then.
+        there = [
+            (int(((began <= now) & (now < ended) & here).sum()), -now.value, now)
+            for now in sorted(began[here])
+        ]
+        most, _, when = max(there)
+        clock = f"{when + NEW_YORK:%H:%M}"
+        assert f"<th>{airport}</th><td>{most}</td><td>{clock}</td>" in html
+
+
 def test_every_crash_happened_and_the_network_was_bad(day: list[dict[str, Any]]) -> None:
     _, rows = table(day, 'accidents.rename("times").to_frame()')
     crashes = ["after_commit", "after_publish", "before_ack", "before_commit", "before_publish"]
