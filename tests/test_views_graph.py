@@ -68,6 +68,14 @@ def test_calls_are_solid_and_events_are_dashed() -> None:
     assert svg.count('<path class="m-event"') == 5 + 1
 
 
+def test_what_leads_to_one_thing_only_is_exactly_level_with_it() -> None:
+    graph = quickstart(traffic=12)
+    svg = ET.fromstring(graph.to_svg())
+    x = {element.text: element.get("x") for element in svg.iter(f"{SVG}text")}
+    assert x["PlaceOrder"] == x["place_order"] == x["Order"]
+    assert x["order_created"] == x["OrderCreated"]
+
+
 def test_without_traffic_no_counts_are_shown() -> None:
     assert "command" in texts(quickstart())
 

@@ -232,10 +232,21 @@ def test_small_parts_fill_the_layers_where_their_group_has_room() -> None:
     assert layers(12, long, [0] * 12)[6:] == [0, 1, 2, 3, 4, 5]
 
 
+def crossed(arcs: list[tuple[int, int]], place: dict[int, int]) -> int:
+    pairs = combinations(arcs, 2)
+    return sum((place[a] - place[c]) * (place[b] - place[d]) < 0 for (a, b), (c, d) in pairs)
+
+
 def test_sweeping_removes_a_crossing() -> None:
-    done = ordered([0, 0, 1, 1], [0] * 4, [(0, 3), (1, 2)], ["x", "x"])
-    place = {item: index for row in done.rows for index, item in enumerate(row)}
-    assert (place[0] < place[1]) == (place[3] < place[2])
+    arcs = [(0, 2), (0, 4), (1, 3), (1, 2)]
+    done = ordered([0, 0, 1, 1, 1], [0] * 5, arcs, ["x"] * 4)
+    assert crossed(arcs, {item: i for row in done.rows for i, item in enumerate(row)}) == 0
+
+
+def test_in_every_layer_the_groups_are_beside_each_other() -> None:
+    group = [0, 1, 0, 1, 0, 1]
+    done = ordered([0, 0, 0, 1, 1, 1], group, [(0, 3), (1, 4), (2, 5)], ["x"] * 3)
+    assert [[group[item] for item in row] for row in done.rows] == [[0, 0, 1], [0, 1, 1]]
 
 
 def test_groups_that_talk_are_neighbours() -> None:

@@ -380,6 +380,19 @@ def test_marks_of_one_lane_that_overlap_are_below_each_other() -> None:
     assert len(set(tops)) == 4
 
 
+def test_marks_of_one_lane_that_do_not_overlap_share_a_row() -> None:
+    marks = [Mark(at(i), at(i), "m", "h", "done", f"m{i}", "T") for i in range(9)]
+    one, nine = Timeline(marks[:1]).scene(), Timeline(marks).scene()
+    assert nine.height == one.height
+
+
+def test_counts_stand_where_the_time_is() -> None:
+    marks = [Mark(at(i), at(i), "m", "h", "done", f"m{i}", "T") for i in range(LIMIT + 1)]
+    groups = [item for item in Timeline(marks).scene().items if isinstance(item, Group)]
+    assert len(groups) > 100
+    assert all(int(group.title.split()[0]) < 20 for group in groups)
+
+
 @pytest.mark.parametrize(
     ("filters", "ids"),
     [

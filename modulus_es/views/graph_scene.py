@@ -99,7 +99,8 @@ def _passed(layout: Layout) -> list[tuple[float, float]]:
 
 def _width(node: Drawn) -> int:
     text = max(width_of(shown(node.label), 12), width_of(node.caption, 10, bold=node.alarm))
-    return int(max(72, min(text + 2 * _SLANT + 10, _WIDEST)))
+    # An even number, so that the middle is a whole pixel and edges meet it there.
+    return 2 * int(max(72, min(text + 2 * _SLANT + 10, _WIDEST)) / 2)
 
 
 def _fit(text: str, size: float) -> float | None:
