@@ -380,6 +380,14 @@ def test_marks_of_one_lane_that_overlap_are_below_each_other() -> None:
     assert len(set(tops)) == 4
 
 
+def test_a_row_that_is_used_again_is_taken_until_its_last_mark() -> None:
+    spans = [(0, 1), (20, 40), (30, 50)]
+    marks = [Mark(at(a), at(b), "m", "h", "attempt", f"m{a}", "T") for a, b in spans]
+    drawn = [g for g in Timeline(marks).scene().items if isinstance(g, Group) and g.key]
+    tops = [group.items[0].path[0][2] for group in drawn if not isinstance(group.items[0], Label)]
+    assert tops[0] == tops[1] < tops[2]
+
+
 def test_marks_of_one_lane_that_do_not_overlap_share_a_row() -> None:
     marks = [Mark(at(i), at(i), "m", "h", "done", f"m{i}", "T") for i in range(9)]
     one, nine = Timeline(marks[:1]).scene(), Timeline(marks).scene()
