@@ -195,7 +195,7 @@ class Consumer:
 
     async def abandon(self) -> None:
         """Give back what is claimed and not begun."""
-        if self._claimed:
+        if self._claimed or self._interrupted:
             self._interrupted = True
             await self._give_back()
 

@@ -142,7 +142,9 @@ class OutboxRelay:
         self._again_at = None
 
     async def abandon(self) -> None:
-        """Nothing is claimed between two calls of `work`."""
+        """Give back what an interrupt left claimed; otherwise nothing is, between two calls."""
+        if self._interrupted:
+            await self._give_back()
 
     async def _give_back(self) -> None:
         """Something interrupted it: give back what it has claimed and lost sight of."""

@@ -49,6 +49,8 @@ class Scheduler:
         self._quiet: dict[int, int] = {}
         self._skipped = False
         self._next_source = 0
+        # Whether a part of a strand waits whose other parts may be about to.
+        self._parted = False
 
     async def run(
         self, until: datetime | None = None, limit: int = 100_000, *, forever: bool = False
@@ -92,6 +94,7 @@ class Scheduler:
         context = copy_context()
         context.run(current.set, strand)
         task = loop.create_task(work, context=context)
+        strand.task = task
         self._tasks.add(task)
 
         def finished(task: asyncio.Task[str]) -> None:
@@ -141,6 +144,8 @@ class Scheduler:
             await self._bystanders.wait(wait, running=self._goal is not None)
             return
         wait.strand = strand
+        if asyncio.current_task() is not strand.task:
+            self._parted = True
         if wait.why:
             self._room.held[wait] = None
         strand.waits += 1
@@ -172,6 +177,7 @@ class Scheduler:
             return
         self._goal = goal
         try:
+            self._bury_the_dead()
             await self._bystanders.stop()
             for source in self.sources:
                 source.resume()
@@ -190,10 +196,18 @@ class Scheduler:
                 await source.abandon()
             self._bystanders.go_on()
 
+    def _bury_the_dead(self) -> None:
+        """End what waits in an event loop that was closed, so that its work is done again."""
+        for task in [task for task in self._tasks if task.get_loop().is_closed()]:
+            self._tasks.discard(task)
+            if (coroutine := task.get_coro()) is not None:
+                coroutine.close()
+
     def _launch(self, goal: Goal) -> None:
         strand = self._driving = Strand(self)
         loop = asyncio.get_running_loop()
         self._driver = loop.create_task(self._drive(goal, strand), context=goal.context.copy())
+        strand.task = self._driver
         # A driver that waits is a strand like any other, and must not be forgotten.
         self._tasks.add(self._driver)
         self._driver.add_done_callback(self._tasks.discard)
@@ -231,7 +245,7 @@ class Scheduler:
                     if self._virtual is None:
                         self._bell.ring()
                     began = perf_counter()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             if self._driving is strand:
                 goal.done.cancel()
             raise
@@ -298,6 +312,10 @@ class Scheduler:
 
     async def _pass_time(self, goal: Goal, strand: Strand) -> bool:
         """Nothing is due now: let time pass; answers whether to go on."""
+        if self._parted:
+            self._parted = False
+            await let_others_run()
+            return True
         patient = self._virtual is None or goal.until is not None
         asked = [await source.due(patient=patient) for source in self.sources]
         due = [moment for moment in asked if moment is not None]

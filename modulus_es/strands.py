@@ -21,11 +21,12 @@ class Strand:
     several things at once.
     """
 
-    __slots__ = ("about", "finished", "scheduler", "settled", "source", "waits")
+    __slots__ = ("about", "finished", "scheduler", "settled", "source", "task", "waits")
 
     def __init__(self, scheduler: Scheduler, about: Step | None = None) -> None:
         self.scheduler, self.about = scheduler, about
         self.source: Source | None = None
+        self.task: asyncio.Task[Any] | None = None
         self.waits = 0
         self.finished = False
         self.settled: asyncio.Future[None] | None = None
