@@ -14,8 +14,8 @@ from modulus_es import (
     Command,
     IntegrationEvent,
     MessageBus,
-    ModulusError,
     Module,
+    ModulusError,
     Run,
     StepLimitError,
     System,
@@ -464,7 +464,7 @@ async def test_steps_and_a_run_of_single_messages_count_the_same() -> None:
 
 
 async def test_work_that_reschedules_itself_stops_at_the_step_limit() -> None:
-    system, sender, hearer = pair()
+    system, _, hearer = pair()
 
     @hearer.on(Said)
     async def echo(said: Said, bus: MessageBus) -> None:

@@ -265,10 +265,14 @@ async def test_every_run_tries_again_what_was_blocked() -> None:
 # For ever: in the background of a live system
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - nobody tells when it holds
+        await asyncio.sleep(0)
+
+
 async def run_for_ever(scheduler: Scheduler, until: Callable[[], bool]) -> None:
     live = asyncio.create_task(scheduler.run(forever=True))
-    while not until():
-        await asyncio.sleep(0)
+    await eventually(until)
     scheduler.finish(limit=1000)
     await live
 
@@ -286,8 +290,7 @@ async def test_a_run_for_ever_waits_for_work_until_it_is_woken() -> None:
         assert jobs.asked == asked, "it looks for work although nobody woke it"
         jobs.give(noting(log, str(n)))
         scheduler.wake()
-        while len(log) <= n:
-            await asyncio.sleep(0)
+        await eventually(lambda n=n: len(log) > n)
     scheduler.finish(limit=10)
     await live
     assert log == ["0", "1", "2"]
@@ -306,8 +309,7 @@ async def test_another_thread_may_wake_it() -> None:
 
     thread = threading.Thread(target=give)
     thread.start()
-    while not log:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: bool(log))
     thread.join()
     scheduler.finish(limit=10)
     await live
@@ -345,8 +347,7 @@ async def test_work_that_nobody_announced_is_found_by_sweeping(
         for _ in range(20):
             await asyncio.sleep(0)
         jobs.give(noting(log, "swept"))
-        while not log:
-            await asyncio.sleep(0.001)
+        await eventually(lambda log=log: bool(log))
         scheduler.finish(limit=10)
         await live
 
