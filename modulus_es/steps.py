@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
 
 from modulus_es.clock import iso
 from modulus_es.errors import StepLimitError
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened: ``kind`` is relay, deliver, wait or wake.
 
     *relay* hands messages of an outbox to the transport, *deliver* runs one
@@ -44,7 +46,7 @@ class Step(NamedTuple):
         return f"<{iso(self.time)} {self.kind}{what}{where}{handler}{outcome}>"
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True):
     """What a run did: how many steps, when it ended, and what is blocked, if anything.
 
     >>> from modulus_es.clock import START

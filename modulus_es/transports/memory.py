@@ -233,6 +233,8 @@ class MemoryTransport:
                 await sleep(seconds)
                 if network.is_cut(envelope.source, module):
                     continue
+            if module not in self._to(envelope):
+                return HeldBackError(f"{module} no longer listens for {envelope.type}")
             answer = await self._deliver(module, [envelope])
             if answer is None and network.repeats():
                 self._say(envelope, module, "repeated")
