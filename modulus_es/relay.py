@@ -72,6 +72,7 @@ class OutboxRelay:
         # The positions that are on their way, and whether others may be claimed by mistake.
         self._travelling: set[int] = set()
         self._interrupted = False
+        self._busy = False
 
     @property
     def module(self) -> str:
@@ -85,6 +86,8 @@ class OutboxRelay:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Hand over the next rows that are due; None if there are none."""
+        if self._busy:
+            return None  # its rows must not be overtaken by later ones of their keys
         if self._interrupted:
             await self._give_back()
         now = self._clock.now()
@@ -101,11 +104,14 @@ class OutboxRelay:
             first = self._last = rows[0].envelope
             try:
                 if self.transport.batching:
+                    self._busy = True
                     await self._hand_over(owner, rows)
                 else:
                     await self._send_off(owner, rows)
             except SimulatedCrash as crash:
-                self._die(crash, rows[0].envelope)
+                self._die(crash, first)
+            finally:
+                self._busy = False
         except BaseException:
             self._interrupted = True
             raise
@@ -118,6 +124,8 @@ class OutboxRelay:
 
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is something to claim next; a transport that is down is asked if patient."""
+        if self._busy:
+            return None
         if self._again_at is not None:
             return self._again_at if patient else None
         return await self.store.outbox_due(self.owner, self._clock.now(), self.transport.routes())
