@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -223,7 +224,7 @@ async def test_the_waits_between_attempts_double_from_one_second_with_jitter() -
     postman.before = note
     await publish(sender, [1])
     await system.run()
-    waits = [after - before for before, after in zip(times, times[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(times)]
     assert len(waits) == 4
     for wait, longest in zip(waits, (1, 2, 4, 8), strict=True):
         assert longest / 2 < wait <= longest
@@ -317,7 +318,7 @@ async def test_while_a_transport_is_down_for_an_hour_it_is_tried_at_growing_inte
     postman.before, postman.answer = note, down_for_an_hour
     await publish(sender, [1])
     await system.advance(4000)
-    waits = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(tries)]
     assert [wait <= 2**n for n, wait in enumerate(waits[:5])] == [True] * 5
     assert max(waits) <= 30
     assert 120 < len(tries) < 260
@@ -369,7 +370,7 @@ def poisoned(envelope: Envelope) -> Exception | None:
 
 
 async def delivered_at_once(key: str | None) -> tuple[int, Counter[str]]:
-    """How many of a thousand rows, one of them poison, go out before time passes, and in the end."""
+    """How many of a thousand rows, one of them poison, go out at once; and all, in the end."""
     system = System(seed=7)
     sender, hearer = system.module("sender"), system.module("hearer")
 
@@ -434,7 +435,7 @@ async def inversions(messages: int = 2000, keys: int = 20) -> tuple[int, int, in
     disorder = sum(
         later < earlier
         for numbers in arrived.values()
-        for earlier, later in zip(numbers, numbers[1:], strict=False)
+        for earlier, later in itertools.pairwise(numbers)
     )
     return messages - len(set(everything)), len(everything) - len(set(everything)), disorder
 
