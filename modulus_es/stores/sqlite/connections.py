@@ -6,24 +6,26 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from weakref import finalize
 
 from modulus_es.errors import StoreError
 from modulus_es.stores.sqlite.failures import SQLiteUnavailableError
 from modulus_es.stores.sqlite.url import Place
 
+Reader = tuple[int, sqlite3.Connection]
+
 _IDLE_READERS = 8
 _STATEMENTS = 512  # every module has its own; preparing one anew costs more than running it
-
-# A child process must not even close what it inherits: that could end its parent's locks.
-_left_to_the_parent: list[sqlite3.Connection] = []
+_CACHE = 16_000  # KiB
+_CHECKPOINT = 4_000  # pages of the log: a page that is written often is copied once
 
 
 class Connections:
     """One connection that writes, and those that read, to one place.
 
     A file that was moved away, or replaced by a backup, is noticed before it is
-    written to: what was written to the old one would be lost. A connection that
-    was doubted is replaced at its next use.
+    used: what is written to the old one would be lost. A connection that was
+    doubted is replaced at its next use.
 
     ``accept`` looks at each new connection that is to write, and raises where
     the file is none of ours.
@@ -36,10 +38,13 @@ class Connections:
         self._path = None if place.in_memory or place.path.startswith("file:") else place.path
         self._identity: tuple[int, int] | None = None
         self._writer: sqlite3.Connection | None = None
-        self._readers: list[tuple[int, sqlite3.Connection]] = []
+        self._readers: list[Reader] = []
         self._generation = 0
         self._doubted = False
         self._closed = False
+        self._opened: set[sqlite3.Connection] = set()
+        # Not __del__: in a heap of garbage the connections could be finalised first.
+        self._let_go = finalize(self, _close_all, self._opened, self._process)
 
     def check(self) -> None:
         """Raise where this process may not use them."""
@@ -66,7 +71,7 @@ class Connections:
                     self._accept(connection)
                 self._log_ahead(connection)
             except BaseException:
-                connection.close()
+                self._close(connection)
                 raise
             self._writer = connection
             if self._path is not None:
@@ -81,7 +86,7 @@ class Connections:
         assert self._writer is not None
         return self._writer
 
-    def reader(self) -> tuple[int, sqlite3.Connection]:
+    def reader(self) -> Reader:
         """A connection to read with; give it back."""
         self.check()
         self._follow_the_file()
@@ -90,14 +95,22 @@ class Connections:
         except IndexError:
             return self._generation, self._connect()
 
-    def give_back(self, reader: tuple[int, sqlite3.Connection]) -> None:
+    def give_back(self, reader: Reader) -> None:
         """Keep it for the next who reads, if it is still good."""
         generation, connection = reader
-        reusable = generation == self._generation and not connection.in_transaction
-        if reusable and len(self._readers) < _IDLE_READERS and not self._closed:
+        good = generation == self._generation and not connection.in_transaction
+        if good and len(self._readers) < _IDLE_READERS and not self._closed:
             self._readers.append(reader)
         else:
-            connection.close()
+            self._close(connection)
+
+    def undo(self, connection: sqlite3.Connection) -> None:
+        """Roll a transaction back, if there is one and it is this process's."""
+        try:
+            if os.getpid() == self._process and connection.in_transaction:
+                connection.rollback()
+        except sqlite3.Error:
+            self.doubt()
 
     def doubt(self) -> None:
         """Open the file anew before its next use: it may be another, or another's."""
@@ -108,6 +121,7 @@ class Connections:
         """Let go of the file; the caller holds the lock."""
         self._closed = True
         self._drop()
+        self._let_go()
 
     def _follow_the_file(self) -> None:
         if self._path is None:
@@ -130,11 +144,15 @@ class Connections:
         self._doubted = False
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, []
-        for connection in [c for _, c in readers] + ([writer] if writer is not None else []):
-            if os.getpid() == self._process:
-                connection.close()
-            else:
-                _left_to_the_parent.append(connection)
+        for _, connection in readers:
+            self._close(connection)
+        if writer is not None:
+            self._close(writer)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        if os.getpid() == self._process:
+            self._opened.discard(connection)
+            connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         database = self.place.path
@@ -149,12 +167,15 @@ class Connections:
             cached_statements=_STATEMENTS,
             uri=True,
         )
+        self._opened.add(connection)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute(f"PRAGMA synchronous={self.place.synchronous}")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
         except BaseException:
-            connection.close()
+            self._close(connection)
             raise
         return connection
 
@@ -168,9 +189,12 @@ class Connections:
                 "the file on a local disk"
             )
 
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            self.close()
+
+def _close_all(opened: set[sqlite3.Connection], process: int) -> None:
+    # A forked child must not even close what it inherits: that could end its parent's locks.
+    if os.getpid() == process:
+        while opened:
+            opened.pop().close()
 
 
 def _identity_of(path: str) -> tuple[int, int]:

@@ -14,17 +14,12 @@ from modulus_es.mapper import EventMapper
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
-from modulus_es.stores.sqlite.failures import SQLiteFileError
+from modulus_es.stores.sqlite.gate import Gate
 from modulus_es.stores.sqlite.names import module_of, names_of
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder
 from modulus_es.stores.sqlite.rows import moment
 from modulus_es.stores.sqlite.store import SQLiteStore
-from modulus_es.stores.sqlite.tables import (
-    check_sqlite,
-    create_tables,
-    is_empty,
-    make_store,
-)
+from modulus_es.stores.sqlite.tables import check_sqlite, create_tables
 from modulus_es.stores.sqlite.url import parse
 
 _LAST_EVENTS = 100
@@ -55,15 +50,15 @@ class SQLiteDatabase:
         self.url = url
         self._place = parse(url)
         self._clock = StoredClock()
-        self._session = 0
         self._stores: dict[str, SQLiteStore] = {}
-        self._datastore = Datastore(self._place, accept=self._accept)
-        self._session = self._datastore.write(_next_session)
+        self._gate = Gate(self._place)
+        self._datastore = Datastore(self._place, accept=self._gate)
+        self._gate.session = self._datastore.write(_next_session)
 
     @property
     def session(self) -> int:
         """How many times this store was opened, this time included."""
-        return self._session
+        return self._gate.session
 
     def latest_time(self) -> datetime | None:
         """The latest moment that was recorded in it, or None if it is new."""
@@ -83,9 +78,12 @@ class SQLiteDatabase:
         if store is None:
             factory = self._factory(module)
             recorder = ModulusApplicationRecorder(
-                self._datastore, module=module, session=self._session
+                self._datastore, module=module, session=self.session
             )
             self._make_tables(module)
+            if recorder.inbox.has_stuck(self._datastore.select):
+                self._datastore.write(recorder.inbox.mend)
+            self._gate.modules.add(module)
             store = self._stores[module] = SQLiteStore(module, factory, recorder, self._clock)
         return store
 
@@ -106,32 +104,6 @@ class SQLiteDatabase:
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         if not self._datastore.select(sql, (events,)):
             self._datastore.write(lambda cursor: create_tables(cursor, [module]))
-
-    def _accept(self, connection: sqlite3.Connection) -> None:
-        """Look at the file before it is written to; it may be another one than before."""
-        if not is_empty(connection, self._place) and not self._session:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if not self._session:
-                if is_empty(connection, self._place):
-                    make_store(connection)
-            elif is_empty(connection, self._place):
-                raise SQLiteFileError(
-                    f"the store {self._place} is empty now: put a backup in its place"
-                )
-            else:
-                # A backup took its place: go on in it, and let no later opening draw our ids.
-                connection.execute(
-                    "UPDATE modulus_store SET value = max(value, ?) WHERE name = 'session'",
-                    (self._session,),
-                )
-                create_tables(connection.cursor(), self._stores)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
 
     def _times_of_events(self, module: str) -> list[datetime]:
         """When the last events of a module happened, as far as they can be read here."""

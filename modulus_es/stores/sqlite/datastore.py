@@ -22,6 +22,7 @@ from modulus_es.stores.sqlite.failures import (
     translated,
 )
 from modulus_es.stores.sqlite.interrupts import HeldOff
+from modulus_es.stores.sqlite.reading import fetch
 from modulus_es.stores.sqlite.transaction import Transaction
 from modulus_es.stores.sqlite.url import Place
 
@@ -97,6 +98,7 @@ class Datastore(SQLiteDatastore):
 
     def commit(self, transaction: Transaction, work: Work[T], then: Then[T] | None = None) -> T:
         """Call ``work`` in an open transaction, and end it."""
+        self.connections.check()
         with HeldOff():
             connection = transaction.take()
             try:
@@ -114,7 +116,7 @@ class Datastore(SQLiteDatastore):
         with HeldOff():
             if transaction.is_open:
                 try:
-                    self._undo(transaction.take())
+                    self.connections.undo(transaction.take())
                 finally:
                     self._end(transaction)
 
@@ -140,7 +142,7 @@ class Datastore(SQLiteDatastore):
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows that one statement finds."""
-        return self.read(lambda connection: _fetch(connection, sql, parameters))
+        return self.read(lambda connection: fetch(connection, sql, parameters))
 
     def read_or_raise_busy(self, read: Callable[[], T]) -> T:
         """Call something that reads; raises `BusyError` instead of waiting for another process."""
@@ -254,20 +256,13 @@ class Datastore(SQLiteDatastore):
                 # A constraint of the reader's own tables that is checked at the end.
                 raise StoreError(f"the store {self.place} refused the commit: {error}") from error
         except BaseException as error:
-            self._undo(connection)
+            self.connections.undo(connection)
             if isinstance(error, sqlite3.Error):
                 raise self._said(error) from error
             raise
         if then is not None:
             then(result)
         return result
-
-    def _undo(self, connection: sqlite3.Connection) -> None:
-        try:
-            if connection.in_transaction:
-                connection.rollback()
-        except sqlite3.Error:
-            self.connections.doubt()
 
     def _end(self, transaction: Transaction) -> None:
         if self._open is transaction.token:
@@ -293,6 +288,7 @@ class Datastore(SQLiteDatastore):
 
     def _read_in_memory(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Read with the one connection that there is, between the transactions of others."""
+        self.connections.check()
         if self._open_in == get_ident():
             return query(self.connections.current())
         deadline = monotonic() + self.place.timeout
@@ -310,23 +306,3 @@ class Datastore(SQLiteDatastore):
         if is_about_the_file(error):
             self.connections.doubt()
         return translated(error, self.place)
-
-
-def _fetch(
-    connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]
-) -> list[sqlite3.Row]:
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    except sqlite3.OperationalError as error:
-        if "decode to UTF-8" not in str(error):
-            raise
-    # Somebody wrote bytes that are no text where text belongs: show them as they are.
-    connection.text_factory = _lenient
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    finally:
-        connection.text_factory = str
-
-
-def _lenient(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")

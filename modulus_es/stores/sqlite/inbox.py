@@ -9,7 +9,8 @@ from datetime import datetime
 from modulus_es.envelope import Envelope
 from modulus_es.errors import LeaseLostError
 from modulus_es.stores.port import Handled, InboxRow, Receipt
-from modulus_es.stores.sqlite.names import Names, Statements
+from modulus_es.stores.sqlite.inbox_sql import InboxSQL
+from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
@@ -23,88 +24,6 @@ from modulus_es.stores.sqlite.rows import (
 )
 
 
-class _SQL(Statements):
-    insert = (
-        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
-        "headers, body, received_at, available_at, ordered, ready, out_of_order) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, "
-        "?12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ?3 AND key = ?7 "
-        "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
-        "?8 > 0 AND ?8 < coalesce((SELECT max(sent_position) FROM $inbox "
-        "WHERE source = ?1 AND handler = ?3 AND key = ?7), 0)) "
-        "ON CONFLICT (source, message_id, handler) DO NOTHING"
-    )
-    repeated = (
-        "UPDATE $inbox SET duplicates = duplicates + 1 "
-        "WHERE source = ? AND message_id = ? AND handler = ?"
-    )
-    insert_dead = (
-        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
-        "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
-        "dead_at) VALUES (?1, ?2, '', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, 0, ?11, ?10) "
-        "ON CONFLICT (source, message_id, handler) DO UPDATE SET duplicates = duplicates + 1"
-    )
-    # One step down the index for each handler, however many rows wait for it.
-    handlers = (
-        "WITH RECURSIVE waiting (handler) AS (SELECT min(handler) FROM $inbox "
-        "WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL "
-        "UNION ALL SELECT (SELECT min(handler) FROM $inbox WHERE ready = 1 "
-        "AND processed_at IS NULL AND dead_at IS NULL AND handler > waiting.handler) "
-        "FROM waiting WHERE waiting.handler IS NOT NULL) "
-        "SELECT handler FROM waiting WHERE handler IS NOT NULL"
-    )
-    of_handler = (
-        "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
-        "AND processed_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
-    )
-    unprocessed = (
-        "SELECT * FROM $inbox WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
-    )
-    all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
-    processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
-    claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
-    mark = (
-        "UPDATE $inbox SET attempts = attempts + 1, outcome = ?, processed_at = ?, "
-        "processed_by = claimed_by, claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
-    )
-    release = (
-        "UPDATE $inbox SET claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
-    )
-    retry = (
-        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, available_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
-    )
-    bury = (
-        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
-    )
-    bury_altered = (
-        "UPDATE $inbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ?"
-    )
-    promote = (
-        "UPDATE $inbox SET ready = 1 WHERE position = (SELECT min(position) FROM $inbox "
-        "WHERE handler = ?1 AND key = ?2 AND ordered = 1 AND processed_at IS NULL "
-        "AND dead_at IS NULL) AND ready = 0"
-    )
-    demote = (
-        "UPDATE $inbox SET ready = 0 WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
-        "AND processed_at IS NULL AND dead_at IS NULL AND ready = 1 AND position > "
-        "(SELECT min(position) FROM $inbox WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
-        "AND processed_at IS NULL AND dead_at IS NULL)"
-    )
-    revive = (
-        "UPDATE $inbox SET dead_at = NULL, attempts = 0, available_at = ?, kind = ?, type = ?, "
-        "version = ?, headers = ?, body = ?, ready = NOT ordered "
-        "WHERE position = ? AND dead_at IS NOT NULL"
-    )
-    forget = "DELETE FROM $inbox WHERE position = ? AND handler = ''"
-
-
 class Inbox:
     """Reads and changes one inbox; changes work in the transaction of the cursor they are given.
 
@@ -115,7 +34,7 @@ class Inbox:
     """
 
     def __init__(self, names: Names, owners: Owners) -> None:
-        self._sql = _SQL(names)
+        self._sql = InboxSQL(names)
         self._table = names.inbox
         self._owners = owners
 
@@ -151,22 +70,22 @@ class Inbox:
         self, cursor: sqlite3.Cursor, envelope: Envelope, error: str, now: datetime
     ) -> None:
         """Keep a message that nobody can read."""
-        cursor.execute(
-            self._sql.insert_dead,
-            (
-                envelope.source,
-                envelope.message_id,
-                envelope.kind,
-                envelope.type,
-                envelope.version,
-                envelope.key,
-                envelope.position,
-                headers(envelope),
-                envelope.body,
-                micros(now),
-                error,
-            ),
+        values = (
+            envelope.source,
+            envelope.message_id,
+            "",
+            envelope.kind,
+            envelope.type,
+            envelope.version,
+            envelope.key,
+            envelope.position,
+            headers(envelope),
+            envelope.body,
+            micros(now),
+            error,
         )
+        if not cursor.execute(self._sql.insert_dead, values).rowcount:
+            cursor.execute(self._sql.repeated, values[:3])
 
     def any_waits(self, select: Select, handlers: frozenset[str]) -> bool:
         """Whether a delivery to one of these handlers is pending or claimed."""
@@ -183,10 +102,10 @@ class Inbox:
     ) -> list[InboxRow]:
         """Claim deliveries that are due, in order of position, one a lane."""
         claimed: list[InboxRow] = []
-        altered: list[tuple[str | None, int, int]] = []
+        altered: list[InboxRow] = []
         for row in self._waiting(selecting(cursor), handlers):
             if row.dead_at is not None:
-                altered.append((row.last_error, micros(now), row.position))
+                altered.append(row)
             elif _due(row, owner, now) == now:
                 row.claimed_by, row.claimed_until = owner, until
                 claimed.append(row)
@@ -194,7 +113,9 @@ class Inbox:
                     break
         written, stamp = self._owners.written(owner), micros(until)
         cursor.executemany(self._sql.claim, [(written, stamp, row.position) for row in claimed])
-        cursor.executemany(self._sql.bury_altered, altered)
+        for row in altered:
+            cursor.execute(self._sql.bury_altered, (row.last_error, micros(now), row.position))
+            self._go_on(cursor, row)
         return claimed
 
     def due(
@@ -266,6 +187,14 @@ class Inbox:
     def forget(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
         """Drop a dead letter without a handler."""
         cursor.execute(self._sql.forget, (row.position,))
+
+    def has_stuck(self, select: Select) -> bool:
+        """Whether a lane waits for a row that is not there any more."""
+        return bool(select(self._sql.stuck, ()))
+
+    def mend(self, cursor: sqlite3.Cursor) -> None:
+        """Let such lanes go on."""
+        cursor.execute(self._sql.mend)
 
     def holds(self, select: Select, handled: Handled) -> bool:
         """Whether exactly this was noted of a delivery."""

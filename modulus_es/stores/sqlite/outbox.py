@@ -8,7 +8,8 @@ from datetime import datetime
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import OutboxRow, Routes
-from modulus_es.stores.sqlite.names import Names, Statements
+from modulus_es.stores.sqlite.names import Names
+from modulus_es.stores.sqlite.outbox_sql import OutboxSQL
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
@@ -23,61 +24,6 @@ from modulus_es.stores.sqlite.rows import (
 )
 
 
-class _SQL(Statements):
-    insert = (
-        "INSERT INTO $outbox (message_id, kind, type, version, route, source, key, headers, body, "
-        "handler, created_at, available_at, scheduled) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    )
-    # One step down the index for each route, however many rows wait for it.
-    routes = (
-        "WITH RECURSIVE waiting (route) AS ("
-        "SELECT min(route) FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL "
-        "UNION ALL SELECT (SELECT min(route) FROM $outbox WHERE delivered_at IS NULL "
-        "AND dead_at IS NULL AND route > waiting.route) FROM waiting "
-        "WHERE waiting.route IS NOT NULL) SELECT route FROM waiting WHERE route IS NOT NULL"
-    )
-    of_route = (
-        "SELECT * FROM $outbox WHERE route = ? AND position > ? AND delivered_at IS NULL "
-        "AND dead_at IS NULL ORDER BY position LIMIT ?"
-    )
-    undelivered = (
-        "SELECT * FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
-    )
-    all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
-    is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
-    claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
-    deliver = (
-        "UPDATE $outbox SET attempts = attempts + 1, delivered_at = ?, claimed_by = NULL, "
-        "claimed_until = NULL WHERE position = ? AND claimed_by = ?"
-    )
-    release = (
-        "UPDATE $outbox SET claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ?"
-    )
-    retry = (
-        "UPDATE $outbox SET attempts = attempts + ?, last_error = ?, available_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
-    )
-    bury = (
-        "UPDATE $outbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
-    )
-    bury_altered = (
-        "UPDATE $outbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ?"
-    )
-    revive = (
-        "UPDATE $outbox SET dead_at = NULL, attempts = 0, available_at = ?, message_id = ?, "
-        "kind = ?, type = ?, version = ?, route = ?, key = ?, headers = ?, body = ? "
-        "WHERE position = ? AND dead_at IS NOT NULL"
-    )
-    purge = (
-        "DELETE FROM $outbox WHERE position IN (SELECT position FROM $outbox "
-        "WHERE delivered_at < ? ORDER BY position LIMIT ?)"
-    )
-
-
 class Outbox:
     """Reads and changes one outbox; changes work in the transaction of the cursor they are given.
 
@@ -85,7 +31,7 @@ class Outbox:
     """
 
     def __init__(self, names: Names, owners: Owners) -> None:
-        self._sql = _SQL(names)
+        self._sql = OutboxSQL(names)
         self._table = names.outbox
         self._owners = owners
 

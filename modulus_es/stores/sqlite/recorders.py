@@ -84,8 +84,7 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
                 SQLiteCursor(cursor), stored_events, outbox=outbox, handled=handled, **kwargs
             )
 
-        store: Datastore = self.datastore
-        return store.write(insert, noting(handled))
+        return self.datastore.write(insert, noting(handled))
 
     def _insert_events(
         self,
@@ -213,10 +212,10 @@ class ModulusProcessRecorder(ModulusApplicationRecorder, SQLiteProcessRecorder):
         return positions
 
 
-def noting(handled: Handled | None) -> Callable[[Any], None]:
+def noting(handled: Handled | None) -> Callable[[object], None]:
     """Let the row that was handled say so, as the store does."""
 
-    def note(_: Any) -> None:
+    def note(_: object) -> None:
         if handled is not None:
             changing(1, outcome=handled.outcome, processed_at=handled.at)([handled.row])
 

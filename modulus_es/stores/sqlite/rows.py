@@ -13,6 +13,7 @@ import msgspec
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.sqlite.reading import fetch
 
 Select = Callable[[str, Sequence[object]], list[sqlite3.Row]]
 """How to run a SELECT: by itself, or in an open transaction."""
@@ -45,7 +46,7 @@ def selecting(cursor: sqlite3.Cursor) -> Select:
     """Read in the transaction of a cursor."""
 
     def select(sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        return cursor.execute(sql, parameters).fetchall()
+        return fetch(cursor.connection, sql, parameters)
 
     return select
 

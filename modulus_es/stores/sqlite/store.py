@@ -19,6 +19,7 @@ from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.outbox import recorded_routes
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
 from modulus_es.stores.sqlite.rows import changing
+from modulus_es.stores.sqlite.threads import in_a_thread
 from modulus_es.stores.sqlite.transaction import Transaction
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class SQLiteStore:
         try:
             return self._datastore.read_or_raise_busy(read)
         except BusyError:
-            return await _in_a_thread(read)
+            return await in_a_thread(read)
 
     def begin(self) -> Transaction:
         """Open the transaction that the next `commit` ends."""
@@ -301,24 +302,4 @@ class SQLiteStore:
             return write(wait=0)
         except BusyError:
             give_up = Event()
-            return await _in_a_thread(partial(write, give_up=give_up), give_up)
-
-
-async def _in_a_thread(call: Callable[[], T], give_up: Event | None = None) -> T:
-    """Wait in a worker thread; a cancelled task waits until it is known what happened."""
-    import asyncio
-
-    waiting = asyncio.get_running_loop().run_in_executor(None, call)
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        if give_up is not None:
-            give_up.set()
-        while not waiting.done():
-            try:
-                await asyncio.wait([waiting])
-            except asyncio.CancelledError:
-                continue
-        if not waiting.cancelled():
-            waiting.exception()
-        raise
+            return await in_a_thread(partial(write, give_up=give_up), give_up)

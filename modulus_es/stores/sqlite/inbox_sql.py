@@ -1,0 +1,107 @@
+"""The statements over one module's inbox."""
+
+from __future__ import annotations
+
+from modulus_es.stores.sqlite.names import Statements
+
+
+class InboxSQL(Statements):
+    """The statements over one inbox."""
+
+    insert = (
+        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
+        "headers, body, received_at, available_at, ordered, ready, out_of_order) "
+        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, "
+        "?12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ?3 AND key = ?7 "
+        "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
+        "?8 > 0 AND ?8 < coalesce((SELECT max(sent_position) FROM $inbox "
+        "WHERE source = ?1 AND handler = ?3 AND key = ?7), 0) "
+        # Not ON CONFLICT, which would use up a position.
+        "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
+        "WHERE source = ?1 AND message_id = ?2 AND handler = ?3)"
+    )
+    repeated = (
+        "UPDATE $inbox SET duplicates = duplicates + 1 "
+        "WHERE source = ? AND message_id = ? AND handler = ?"
+    )
+    insert_dead = (
+        "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
+        "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
+        "dead_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 1, 0, ?12, ?11 "
+        "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
+        "WHERE source = ?1 AND message_id = ?2 AND handler = ?3)"
+    )
+    # One step down the index for each handler, however many rows wait for it.
+    handlers = (
+        "WITH RECURSIVE waiting (handler) AS (SELECT min(handler) FROM $inbox "
+        "WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(handler) FROM $inbox WHERE ready = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND handler > waiting.handler) "
+        "FROM waiting WHERE waiting.handler IS NOT NULL) "
+        "SELECT handler FROM waiting WHERE handler IS NOT NULL"
+    )
+    of_handler = (
+        "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
+    )
+    unprocessed = (
+        "SELECT * FROM $inbox WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
+    )
+    all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
+    processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
+    claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
+    mark = (
+        "UPDATE $inbox SET attempts = attempts + 1, outcome = ?, processed_at = ?, "
+        "processed_by = claimed_by, claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    release = (
+        "UPDATE $inbox SET claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    retry = (
+        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, available_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    bury = (
+        "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
+        "claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+    )
+    bury_altered = (
+        "UPDATE $inbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
+        "WHERE position = ?"
+    )
+    promote = (
+        "UPDATE $inbox SET ready = 1 WHERE position = (SELECT min(position) FROM $inbox "
+        "WHERE handler = ?1 AND key = ?2 AND ordered = 1 AND processed_at IS NULL "
+        "AND dead_at IS NULL) AND ready = 0"
+    )
+    demote = (
+        "UPDATE $inbox SET ready = 0 WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND ready = 1 AND position > "
+        "(SELECT min(position) FROM $inbox WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "AND processed_at IS NULL AND dead_at IS NULL)"
+    )
+    revive = (
+        "UPDATE $inbox SET dead_at = NULL, attempts = 0, available_at = ?, kind = ?, type = ?, "
+        "version = ?, headers = ?, body = ?, ready = NOT ordered "
+        "WHERE position = ? AND dead_at IS NOT NULL"
+    )
+    # What a file that was altered may lack: a lane whose first row does not know it.
+    stuck = (
+        "SELECT 1 FROM $inbox WHERE ordered = 1 AND ready = 0 AND processed_at IS NULL "
+        "AND dead_at IS NULL AND NOT EXISTS (SELECT 1 FROM $inbox AS earlier "
+        "WHERE earlier.handler = $inbox.handler AND earlier.key = $inbox.key "
+        "AND earlier.ordered = 1 AND earlier.processed_at IS NULL AND earlier.dead_at IS NULL "
+        "AND earlier.position < $inbox.position) LIMIT 1"
+    )
+    mend = (
+        "UPDATE $inbox SET ready = 1 WHERE ordered = 1 AND ready = 0 AND processed_at IS NULL "
+        "AND dead_at IS NULL AND NOT EXISTS (SELECT 1 FROM $inbox AS earlier "
+        "WHERE earlier.handler = $inbox.handler AND earlier.key = $inbox.key "
+        "AND earlier.ordered = 1 AND earlier.processed_at IS NULL AND earlier.dead_at IS NULL "
+        "AND earlier.position < $inbox.position)"
+    )
+    forget = "DELETE FROM $inbox WHERE position = ? AND handler = ''"
