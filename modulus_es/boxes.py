@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from modulus_es.stores.port import InboxRow, OutboxRow
 
@@ -77,7 +79,7 @@ class Inbox:
         return f"Inbox({self._store.module}: {len(self.pending())} pending of {len(self)})"
 
 
-class DeadLetter(NamedTuple):
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """A message that a module gave up, at one handler, or in its own outbox.
 
     ``handler`` is empty where the relay gave up, or nobody could read it.
@@ -100,7 +102,8 @@ class DeadLetter(NamedTuple):
 
 def dead_letters(store: Store) -> Iterator[DeadLetter]:
     """The dead letters of one module: first those of its outbox."""
-    for row in (*store.outbox_rows(), *store.inbox_rows()):
+    rows: list[OutboxRow | InboxRow] = [*store.outbox_rows(), *store.inbox_rows()]
+    for row in rows:
         if row.dead_at is not None:
             envelope = row.envelope
             yield DeadLetter(

@@ -16,6 +16,10 @@ class Clock(Protocol):
     """Tells the time and waits.
 
     A handler that waits takes a `Clock` and says ``await clock.sleep(30)``.
+
+    >>> clock: Clock = VirtualClock()
+    >>> clock.now().isoformat()
+    '2024-01-01T00:00:00+00:00'
     """
 
     def now(self) -> datetime:
@@ -66,7 +70,7 @@ class SystemClock:
         if strand is not None and strand.scheduler.clock is self:
             await strand.scheduler.sleep(seconds)
             return
-        import asyncio  # noqa: PLC0415 - it is slow to import, and a program that waits has it
+        import asyncio
 
         await asyncio.sleep(seconds)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from modulus_es.stores.port import InboxRow, OutboxRow
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from modulus_es.module import Module
 
 
-class LedgerRow(NamedTuple):
+class LedgerRow(msgspec.Struct, frozen=True, gc=False):
     """What became of one message at one of its handlers.
 
     ``effects`` counts what the handler's module recorded because of it: events
