@@ -138,6 +138,23 @@ def test_modules_are_clusters_that_hold_their_own_boxes_and_do_not_overlap(direc
             assert overlaps(layout.boxes[box.id], around) == (group == box.group)
 
 
+def test_a_module_lies_before_another_where_they_are_in_different_layers() -> None:
+    first, second = boxes("a", "b", group="one"), boxes("c", "d", group="two")
+    layout = lay_out([*first, *second], chain(*"abcd"), direction="down")
+    assert len({place.x for place in layout.boxes.values()}) == 1
+    assert layout.groups["two"].y > layout.groups["one"].y + layout.groups["one"].height
+
+
+def test_a_module_is_drawn_near_to_what_it_is_linked_with() -> None:
+    wide = boxes(*(f"w{i}" for i in range(8)), group="wide")
+    layout = lay_out(
+        [*wide, *boxes("x", group="small")],
+        [("w0", f"w{i}") for i in range(1, 8)] + [("w7", "x")],
+        direction="down",
+    )
+    assert abs(layout.boxes["x"].x - layout.boxes["w7"].x) <= 40
+
+
 def test_an_edge_points_onward() -> None:
     layout = lay_out(boxes("a", "b"), chain("a", "b"), direction="right")
     route = layout.routes["a", "b"]

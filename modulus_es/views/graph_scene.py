@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from modulus_es.views.layout import MARGIN, Box, Layout, Placed, Route, lay_out
+from modulus_es.views.layout import Box, Layout, Placed, Route, lay_out
 from modulus_es.views.scene import Group, Label, Path, Scene, Shape, line, polygon, rectangle
+from modulus_es.views.strips import MARGIN
 from modulus_es.views.text import fitted, is_plain, shown, width_of
 
 HEIGHT = 36

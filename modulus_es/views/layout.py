@@ -7,22 +7,14 @@ nothing here knows what a node means. Coordinates are whole pixels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from modulus_es.views.ordering import Ordered, group_order, ordered
-from modulus_es.views.placing import straightened
 from modulus_es.views.ranks import Arc, backward, layers
+from modulus_es.views.strips import BESIDE, HEADING, MARGIN, PAD, across, breadth, packed
 
-MARGIN = 12
-_HEADING = 22
-_PAD = 10
-_BETWEEN = 12
-_BEND = 9
-_ALMOST = 5
-_BESIDE = {True: 12, False: 18}
 WIDE, TALL = 840, 900
 """What a notebook shows without scrolling; the direction is chosen to stay within it."""
 
@@ -118,21 +110,26 @@ class _Plan(NamedTuple):
     def excess(self, direction: str) -> float:
         """How far the picture would go beyond what a notebook shows, about."""
         right = direction == "right"
-        needed: dict[int, dict[int, int]] = {}
+        needed: list[dict[int, int]] = [{} for _ in self.groups]
         for index, box in enumerate(self.boxes):
-            strip = needed.setdefault(self.order.group[index], {})
-            layer = self.order.layer[index]
-            size = box.height + _BESIDE[True] if right else box.width + _BESIDE[False]
-            strip[layer] = strip.get(layer, 0) + size
-        across = sum(max(strip.values()) + 2 * _PAD + _BETWEEN for strip in needed.values())
-        along = self._along(right)[1]
-        return max(along / WIDE, across / TALL) if right else max(across / WIDE, along / TALL)
+            layer, strip = self.order.layer[index], needed[self.order.group[index]]
+            size = box.height if right else box.width
+            strip[layer] = strip.get(layer, 0) + size + BESIDE[right]
+        profiles = [
+            dict.fromkeys(range(min(strip), max(strip) + 1), (0, max(strip.values()) + 2 * PAD))
+            for strip in needed
+        ]
+        broad = breadth(profiles, packed(profiles))
+        length = self._along(right)[1]
+        width, height = (length, broad) if right else (broad, length)
+        return max(width / WIDE, height / TALL)
 
     def placed(self, direction: str) -> Layout:
         """Give every item a place along the direction and one across it."""
         right = direction == "right"
         along, extent = self._along(right)
-        centre, strips, breadth = self._across(right)
+        sizes = [box.height if right else box.width for box in self.boxes]
+        centre, strips, total = across(self.order, sizes, self.groups, right=right)
 
         def rectangle(start: float, length: float, low: float, high: float) -> Placed:
             a, b, c, d = round(start), round(length), round(low), round(high - low)
@@ -140,25 +137,25 @@ class _Plan(NamedTuple):
 
         placed = {}
         for index, box in enumerate(self.boxes):
-            length, across = (box.width, box.height) if right else (box.height, box.width)
+            length, broad = (box.width, box.height) if right else (box.height, box.width)
             start, room = along[self.order.layer[index]]
-            low = centre[index] - across // 2
-            placed[box.id] = rectangle(start + (room - length) // 2, length, low, low + across)
+            low = centre[index] - broad // 2
+            placed[box.id] = rectangle(start + (room - length) // 2, length, low, low + broad)
         around = {}
         for place, name in enumerate(self.groups):
             held = [self.order.layer[i] for i, box in enumerate(self.boxes) if box.group == name]
             if name:
                 first, last = along[min(held)], along[max(held)]
                 low, high = strips[place]
-                start = first[0] - _PAD - (0 if right else _HEADING)
-                around[name] = rectangle(start, last[0] + last[1] + _PAD - start, low, high)
+                start = first[0] - PAD - (0 if right else HEADING)
+                around[name] = rectangle(start, last[0] + last[1] + PAD - start, low, high)
         routes = {
             (self.boxes[one].id, self.boxes[other].id): self._route(
                 one, other, along, centre, right, placed
             )
             for one, other in self.arcs
         }
-        width, height = (extent, breadth) if right else (breadth, extent)
+        width, height = (extent, total) if right else (total, extent)
         return Layout(direction, width, height, placed, around, routes)
 
     def _along(self, right: bool) -> tuple[list[tuple[int, int]], int]:
@@ -175,68 +172,15 @@ class _Plan(NamedTuple):
             layer = self.order.layer[index]
             begins[box.group] = min(begins.get(box.group, layer), layer)
         headed = set() if right else {layer for name, layer in begins.items() if name}
-        start = MARGIN + _PAD
+        start = MARGIN + PAD
         found = []
         for layer, room in enumerate(rooms):
-            start += _HEADING if layer in headed else 0
+            start += HEADING if layer in headed else 0
             found.append((start, room))
             # Many edges need room to turn in, but never so much that layers fall apart.
             start += room + 32 + min(2 * busy[layer], 40)
         end = found[-1][0] + found[-1][1] if found else start
-        return found, end + _PAD + MARGIN
-
-    def _across(self, right: bool) -> tuple[list[int], list[tuple[int, int]], int]:
-        """The centre of every item, the strip of every group, and how broad all is."""
-        order = self.order
-        boxes = len(self.boxes)
-        size = [float(box.height if right else box.width) for box in self.boxes]
-        size += [0.0] * (len(order.layer) - boxes)
-        gap = [float(_BESIDE[right])] * boxes + [float(_BEND)] * (len(order.layer) - boxes)
-        bends = [False] * boxes + [True] * (len(order.layer) - boxes)
-        centre = [0] * len(order.layer)
-        strips = []
-        top = MARGIN
-        for place, name in enumerate(self.groups):
-            rows = [[item for item in row if order.group[item] == place] for row in order.rows]
-            found = straightened([row for row in rows if row], size, gap, order.links, bends)
-            low = min(found[item] - size[item] / 2 for item in found)
-            inner = top + (_PAD if name else 0) + (_HEADING if right and name else 0)
-            for row in rows:
-                free = -math.inf
-                for item in row:
-                    # Rounding may bring two neighbours a pixel too near.
-                    lowest = free + size[item] / 2 + (gap[item] if free > -math.inf else 0)
-                    centre[item] = math.ceil(max(round(found[item] - low + inner), lowest))
-                    free = centre[item] + size[item] / 2
-            self._level(rows, centre, size, gap)
-            end = max(centre[item] + size[item] / 2 for item in found)
-            heading = 0 if right or not name else round(7.5 * len(name)) + 2 * _PAD
-            bottom = max(int(end) + 1 + (_PAD if name else 0), top + min(heading, 150))
-            strips.append((top, bottom))
-            top = bottom + _BETWEEN
-        return centre, strips, (strips[-1][1] if strips else MARGIN) + MARGIN
-
-    def _level(
-        self, rows: list[list[int]], centre: list[int], size: list[float], gap: list[float]
-    ) -> None:
-        """Make edges quite straight that almost are, where there is room for it."""
-        behind: dict[int, list[int]] = {}
-        for source, target in self.order.links:
-            if self.order.group[source] == self.order.group[target]:
-                behind.setdefault(target, []).append(source)
-        for row in rows:
-            for place, item in enumerate(row):
-                sources = behind.get(item, [])
-                if len(sources) != 1 or abs(centre[sources[0]] - centre[item]) > _ALMOST:
-                    continue
-                wanted = centre[sources[0]]
-                beside = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
-                if all(
-                    abs(centre[other] - wanted)
-                    >= (size[other] + size[item]) / 2 + max(gap[other], gap[item])
-                    for other in beside
-                ):
-                    centre[item] = wanted
+        return found, end + PAD + MARGIN
 
     def _route(
         self,
@@ -262,5 +206,5 @@ class _Plan(NamedTuple):
             else:
                 stops += [(start, centre[item]), (start + room, centre[item])]
         if not right:
-            stops = [(across, main) for main, across in stops]
+            stops = [(y, x) for x, y in stops]
         return Route(tuple(reversed(stops)) if turned else tuple(stops), turned)

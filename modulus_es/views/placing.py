@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import fsum
 
-_PASSES = 6
+_PASSES = 9
+_PAIR = 4.0
 
 
 def spread(
@@ -48,15 +50,17 @@ def straightened(
 ) -> dict[int, float]:
     """The centre of every item across the layers; ``links`` join items of two layers.
 
-    Edges pull their ends level, and those through bends pull hardest, so that
-    long edges run straight.
+    Edges pull their ends level: those through bends hardest, so that long edges
+    run straight, then those between two that have only each other.
     """
     pulls: dict[int, list[tuple[int, float]]] = {item: [] for row in rows for item in row}
-    for one, other in links:
-        if one in pulls and other in pulls:
-            strength = 1.0 + 3.0 * (is_bend[one] + is_bend[other])
-            pulls[one].append((other, strength))
-            pulls[other].append((one, strength))
+    inside = [(one, other) for one, other in links if one in pulls and other in pulls]
+    onward, behind = Counter(one for one, _ in inside), Counter(other for _, other in inside)
+    for one, other in inside:
+        strength = 1.0 + 3.0 * (is_bend[one] + is_bend[other])
+        strength += _PAIR if onward[one] == behind[other] == 1 else 0
+        pulls[one].append((other, strength))
+        pulls[other].append((one, strength))
     apart = [_distances(row, size, gap) for row in rows]
     level = {item: index for index, row in enumerate(rows) for item in row}
     centre: dict[int, float] = {}
@@ -73,12 +77,30 @@ def straightened(
                     for other, strength in pulls[item]
                     if both or (level[other] < here) == down
                 ]
-                weight = fsum(strength for _, strength in near)
-                moment = fsum(place * strength for place, strength in near)
-                wanted.append(moment / weight if near else centre[item])
-                weights.append(weight or 0.1)
+                wanted.append(middle(near) if near else centre[item])
+                weights.append(fsum(strength for _, strength in near) or 0.1)
             centre.update(zip(rows[here], spread(wanted, apart[here], weights), strict=True))
     return centre
+
+
+def middle(weighted: Sequence[tuple[float, float]]) -> float:
+    """The median of (place, weight) pairs, between two places where both halves weigh the same.
+
+    Unlike a mean it is the place of a neighbour, so that edges become straight.
+
+    >>> middle([(0, 1), (10, 1), (50, 1)]), middle([(0, 1), (10, 1)]), middle([(0, 3), (9, 1)])
+    (10, 5.0, 0)
+    """
+    ordered = sorted(weighted)
+    half = fsum(weight for _, weight in ordered) / 2
+    reached = 0.0
+    for index, (place, weight) in enumerate(ordered):
+        reached += weight
+        if reached == half:
+            return (place + ordered[index + 1][0]) / 2
+        if reached > half:
+            return place
+    return ordered[-1][0]
 
 
 def _distances(row: Sequence[int], size: Sequence[float], gap: Sequence[float]) -> list[float]:

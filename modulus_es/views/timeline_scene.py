@@ -16,7 +16,7 @@ WIDTH = 840
 LIMIT = 2_000
 """How many marks are drawn one by one; more are drawn as counts."""
 
-_MARGIN, _TOP = 12, 46
+_MARGIN, _TOP = 12, 58
 _ROW, _PAD, _HEADING, _COUNTS = 17, 5, 22, 46
 _ROWS = 10
 _STEP = 17
@@ -222,7 +222,7 @@ class _Drawing:
             items.append(Shape(polygon([*down, *up]), "cut"))
             items.append(Shape(line(*down), "cut-edge"))
             items.append(Shape(line(*up), "cut-edge"))
-            items.append(Label(x, _TOP - 22, cut.text, "caption", "middle"))
+            items.append(Label(x, _TOP - 24, cut.text, "caption", "middle"))
         return items
 
     def _arrow(self, source: int, target: int) -> Group:
