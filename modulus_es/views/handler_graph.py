@@ -111,6 +111,11 @@ class HandlerGraph(Picture):
 
         A module comes with what its own nodes lead to and are led to by.
         ``around`` is a node's id or label; raises ValueError where there is none.
+
+        >>> nodes = [Node(name, "handler", name, "orders") for name in "abc"]
+        >>> graph = HandlerGraph(nodes, [Edge("a", "b"), Edge("b", "c")])
+        >>> [node.label for node in graph.focus(around="a", depth=1).nodes]
+        ['a', 'b']
         """
         kept = set(self._by_id)
         if module is not None:
@@ -270,11 +275,21 @@ class HandlerGraph(Picture):
         return graph_exports.to_networkx(self)
 
     def to_mermaid(self) -> str:
-        """The graph as a Mermaid flowchart, for Markdown that renders it."""
+        """The graph as a Mermaid flowchart, for Markdown that renders it.
+
+        >>> print(HandlerGraph([Node("c", "command", "PlaceOrder", "")], []).to_mermaid())
+        flowchart LR
+            n0>"PlaceOrder"]
+        <BLANKLINE>
+        """
         return graph_exports.to_mermaid(self)
 
     def to_dot(self) -> str:
-        """The graph in Graphviz's language."""
+        """The graph in Graphviz's language.
+
+        >>> HandlerGraph([], []).to_dot().splitlines()[0]
+        'digraph handlers {'
+        """
         return graph_exports.to_dot(self)
 
     def __repr__(self) -> str:

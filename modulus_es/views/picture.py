@@ -79,7 +79,8 @@ class Picture:
     def save(self, path: str | Path) -> Path:
         """Write the picture to a file, as its suffix says: .svg, .png, .pdf or .html.
 
-        Answers the path. Raises ValueError for any other suffix.
+        Answers the path; ``graph.save("handlers.svg")`` is what a document takes.
+        Raises ValueError for any other suffix.
         """
         from modulus_es.views.figure import to_bytes
 

@@ -41,8 +41,12 @@ class Timeline(Picture):
     the rest is cut short on the axis, and says how long it is.
 
     >>> from modulus_es.clock import START
-    >>> Timeline([Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")])
+    >>> mark = Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")
+    >>> timeline = Timeline([mark])
+    >>> timeline
     Timeline(1 message, 1 lane, 1 done, 2024-01-01T00:00:00Z)
+    >>> timeline.to_svg()[:5], timeline.filter(type="OrderShipped")
+    ('<svg ', Timeline(nothing yet))
     """
 
     def __init__(
