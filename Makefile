@@ -9,7 +9,7 @@ SETUP = mkdir -p build && sh tools/find-pythons.sh > build/pythons.txt \
 	&& "$$(sed -n '1s/^[^ ]* //p' build/pythons.txt)" tools/environments.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-quick clean
+.PHONY: help setup demo lab faults test test-quick clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ demo: setup ## run every notebook into build/demo/*.html and print the ledger
 lab: setup ## open JupyterLab on the notebooks
 	@echo "JupyterLab is starting; its address is printed below. Ctrl-C ends it."
 	@cd notebooks && ../$(VENV) -m jupyterlab $$([ "$$(id -u)" = 0 ] && echo --allow-root)
+
+faults: setup ## inject every fault that needs no server, and write docs/reliability.md
+	@$(VENV) -m benchmarks.faults
 
 test: ## the whole gate, on every Python found: lint, types, tests, doctests, notebooks
 	@$(SETUP) all

@@ -1,0 +1,10 @@
+"""All families of scenarios, imported so that they register."""
+
+from __future__ import annotations
+
+from benchmarks.faults import interruptions, kills, places
+from benchmarks.faults.report import SCENARIOS
+
+FAMILIES = (kills, interruptions, places)
+
+__all__ = ["FAMILIES", "SCENARIOS"]

@@ -1,0 +1,418 @@
+"""Interrupts, cancellations and exceptions in the middle of a save."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate as StockAggregate
+from eventsourcing.popo import POPOApplicationRecorder
+
+from benchmarks.faults.report import Outcome, scenario
+from benchmarks.faults.shop import Order, PlaceOrder, look, shop, start, url_of
+from modulus_es import System
+
+
+def answer_of(target: Callable[..., None], *arguments: Any) -> Any:
+    """What a child process answers; in a process of its own, signals hurt nobody else."""
+    ours, theirs = get_context("forkserver").Pipe()
+    child = start(target, theirs, *arguments)
+    theirs.close()
+    answer = ours.recv()
+    child.join()
+    return answer
+
+
+# 5: interrupts
+
+
+def _storm(times: int, longest: float, cell: Callable[[], None]) -> int:
+    """Interrupt a cell so many times, each at a random moment; answers how many hit."""
+    random, hits = Random(5), 0
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, ring)
+    for _ in range(times):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, longest))
+            cell()
+        except KeyboardInterrupt:
+            hits += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    return hits
+
+
+def interrupted_cells(answer: Connection, url: str, times: int) -> None:
+    """Interrupt cells that place orders and deliver; afterwards do it twenty times in peace."""
+    system = shop(url)
+    # As a kernel's, this loop lets KeyboardInterrupt through, and lives on.
+    loop = asyncio.new_event_loop()
+    stored: list[int] = []
+    errors: list[str] = []
+    numbers = iter(range(10**9))
+
+    async def cell() -> None:
+        for _ in range(8):
+            number = next(numbers)
+            result = await system.send(PlaceOrder(number))
+            stored.extend([number] if result else [])
+        await system.run()
+
+    def once() -> None:
+        try:
+            task = loop.create_task(cell())
+            try:
+                loop.run_until_complete(task)
+            except KeyboardInterrupt:
+                # As a kernel does: the cell that is interrupted goes on no longer.
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task]))
+                raise
+        except Exception as error:
+            errors.append(repr(error))
+
+    hits = _storm(times, 0.012, once)
+    before = len(errors)
+    for _ in range(20):
+        once()
+    worked = 20 - (len(errors) - before)
+    loop.run_until_complete(_run(system))
+    loop.close()
+    found = look(system)
+    unknown = [n for n in stored if n not in found.orders]
+    answer.send((hits, before, worked, found, len(unknown)))
+
+
+def interrupted_plainly(answer: Connection, path: Path, times: int) -> None:
+    """The same storm on a save with nothing but sqlite3."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE saved (n INTEGER)")
+
+    def save() -> None:
+        for _ in range(200):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO saved VALUES (1)")
+            connection.execute("COMMIT")
+
+    def once() -> None:
+        try:
+            save()
+        except sqlite3.OperationalError:
+            return
+
+    _storm(times, 0.012, once)
+    worked = 0
+    for _ in range(20):
+        try:
+            save()
+            worked += 1
+        except sqlite3.OperationalError:
+            continue
+    answer.send(worked)
+
+
+@scenario(5, "SIGINT at random moments of cells that save and deliver")
+def interrupt_storm(full: bool, folder: Path) -> Outcome:
+    times = 1000 if full else 40
+    hits, errors, worked, found, unknown = answer_of(
+        interrupted_cells, url_of(folder / "shop.db"), times
+    )
+    plainly = answer_of(interrupted_plainly, folder / "plain.db", times)
+    return Outcome(
+        runs=hits,
+        recorded=found.messages.total(),
+        delivered=found.delivered,
+        effects=found.reservations.total(),
+        lost=unknown + found.missing,
+        duplicated=found.repeated,
+        out_of_order=found.out_of_order,
+        holds=not (errors or unknown or found.torn or found.missing or found.repeated)
+        and worked == 20
+        and hits > times // 4
+        and found.reconciled,
+        control=f"sqlite3 without holding interrupts off: {plainly} of 20 later saves work",
+        control_failed=plainly < 20,
+        note=f"{worked} of 20 later cells work; {errors} errors during the storm.",
+    )
+
+
+# 6: an exception at every line
+
+
+class BrokenError(Exception):
+    """Raised where no line of the program raises."""
+
+
+def raise_at(line: int, where: Callable[[str], bool], work: Callable[[], None]) -> bool:
+    """Do the work, and raise before its n-th line; answers whether it had so many."""
+    left = line
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        if not where(frame.f_code.co_filename):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise BrokenError
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except BrokenError:
+        pass
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+class ObviousRecorder(POPOApplicationRecorder):
+    """An outbox in memory as one would write it first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outbox: list[str] = []
+
+    def _insert_events(self, stored_events: Any, **kwargs: Any) -> Any:
+        positions = super()._insert_events(stored_events, **kwargs)
+        for stored in stored_events:
+            self.outbox.append(str(stored.originator_id))
+        return positions
+
+
+@scenario(6, "an exception before every line of a save in turn")
+def exception_at_every_line(full: bool, folder: Path) -> Outcome:
+    torn = stuck = lines = 0
+
+    def in_memory_store(filename: str) -> bool:
+        return "stores/memory" in filename or filename.endswith(("popo.py", "/commit.py"))
+
+    while True:
+        system = shop("memory://")
+        loop = asyncio.new_event_loop()
+        with system.current():
+            order = Order(1)
+        save = system["orders"].save(order)
+        if not raise_at(
+            lines + 1, in_memory_store, lambda loop=loop, save=save: loop.run_until_complete(save)
+        ):
+            loop.close()
+            break
+        lines += 1
+        torn += bool(look(system).torn)
+        loop.run_until_complete(system.send(PlaceOrder(2)))
+        if order.pending_events:
+            loop.run_until_complete(system["orders"].save(order))
+        loop.run_until_complete(system.run())
+        loop.close()
+        found = look(system)
+        stuck += found.orders.keys() != {1, 2} or bool(found.torn) or not found.reconciled
+    obvious, points = _obvious_way()
+    return Outcome(
+        runs=lines,
+        lost=stuck,
+        holds=lines > 20 and not torn and not stuck,
+        control=f"an outbox list beside eventsourcing's recorder: {obvious} of {points} points "
+        "leave events and messages that disagree",
+        control_failed=obvious > 0,
+        note="After each exception another command is sent, and the save is tried again.",
+    )
+
+
+def _obvious_way() -> tuple[int, int]:
+    points = inconsistent = 0
+    while True:
+        recorder = ObviousRecorder()
+        application = Application[Any](env={"PERSISTENCE_MODULE": "eventsourcing.popo"})
+        stored = application.mapper.to_stored_event(StockAggregate().pending_events[0])
+
+        def everywhere(filename: str) -> bool:
+            return filename.endswith(("popo.py", Path(__file__).name))
+
+        if not raise_at(
+            points + 1, everywhere, lambda r=recorder, s=stored: _ignored(r.insert_events([s]))
+        ):
+            return inconsistent, points
+        points += 1
+        # Its own bookkeeping is looked at: reading needs the lock that may be held.
+        inconsistent += len(recorder._stored_events) != len(recorder.outbox)
+
+
+def _ignored(value: object) -> None:
+    """Drop a value."""
+
+
+# 7: cancellations
+
+
+def cancelled_saves(answer: Connection, url: str, times: int) -> None:
+    """Cancel saves at random moments, while a thread of another system keeps the lock busy."""
+    answer.send(asyncio.run(_cancelled_saves(url, times)))
+
+
+async def _cancelled_saves(url: str, times: int) -> tuple[int, int, int, Any]:
+    random = Random(7)
+    path = Path(url.removeprefix("sqlite:///"))
+    system = shop(url)
+    orders = system["orders"]
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    stored: set[int] = set()
+    not_stored: set[int] = set()
+    cancelled = 0
+
+    def hold(seconds: float) -> None:
+        import time
+
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        other.execute("COMMIT")
+
+    for number in range(times):
+        uow = orders.unit_of_work()
+
+        async def save(uow: Any = uow, number: int = number) -> None:
+            async with uow:
+                await asyncio.sleep(0)
+                uow.add(Order(number))
+
+        holding = asyncio.create_task(asyncio.to_thread(hold, random.uniform(0, 0.004)))
+        await asyncio.sleep(random.uniform(0, 0.001))
+        task = asyncio.create_task(save())
+        await asyncio.sleep(random.uniform(0, 0.004))
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            cancelled += 1
+        (stored if uow.committed else not_stored).add(number)
+        await holding
+    other.close()
+    await system.run()
+    found = look(system)
+    wrong = len(stored - found.orders.keys()) + len(not_stored & found.orders.keys())
+    return cancelled, wrong, len(stored), found
+
+
+async def _cancelled_threads(path: Path, times: int) -> int:
+    """The naive way: the save in a thread, and what was cancelled counts as not stored."""
+    random, wrong = Random(7), 0
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("CREATE TABLE saved (n INTEGER)")
+
+    def save(number: int) -> None:
+        connection.execute("INSERT INTO saved VALUES (?)", (number,))
+
+    cancelled = set()
+    for number in range(times):
+        task = asyncio.create_task(asyncio.to_thread(save, number))
+        await asyncio.sleep(random.uniform(0, 0.0005))
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            cancelled.add(number)
+        await asyncio.sleep(0.005)
+    wrong = {n for (n,) in connection.execute("SELECT n FROM saved")} & cancelled
+    connection.close()
+    return len(wrong)
+
+
+@scenario(7, "tasks cancelled at random moments of a save, the lock contended")
+def cancellations(full: bool, folder: Path) -> Outcome:
+    times = 1000 if full else 60
+    url = url_of(folder / "shop.db")
+    cancelled, wrong, stored, found = answer_of(cancelled_saves, url, times)
+    ambiguous = asyncio.run(_cancelled_threads(folder / "naive.db", 60))
+    return Outcome(
+        runs=cancelled,
+        recorded=found.messages.total(),
+        delivered=found.delivered,
+        effects=found.reservations.total(),
+        lost=wrong + found.missing,
+        duplicated=found.repeated,
+        out_of_order=found.out_of_order,
+        holds=not (wrong or found.torn or found.missing or found.repeated)
+        and found.reconciled
+        and cancelled > 0,
+        control=f"the save in a thread, cancelled: {ambiguous} of 60 are stored all the same",
+        control_failed=ambiguous > 0,
+        note=f"Of {times:,} units of work {stored:,} said that they were committed: all true.",
+    )
+
+
+# 14: a save fails, and the caller tries again
+
+
+class FullError(Exception):
+    """What a recorder says that cannot record now."""
+
+
+def fail_once(recorder: Any, name: str, error: Exception) -> None:
+    """Let a method raise at its next call, and work again afterwards."""
+    method = getattr(recorder, name)
+
+    def fails(*arguments: Any, **options: Any) -> Any:
+        setattr(recorder, name, method)
+        raise error
+
+    setattr(recorder, name, fails)
+
+
+@scenario(14, "a save fails, and is tried again")
+def tried_again(full: bool, folder: Path) -> Outcome:
+    times = 200 if full else 20
+    lost = 0
+    for number in range(times):
+        url = url_of(folder / "shop.db") if number % 2 else "memory://"
+        system = shop(url)
+        lost += asyncio.run(_try_again(system, number))
+    application = Application[Any](env={"PERSISTENCE_MODULE": "eventsourcing.popo"})
+    aggregate = StockAggregate()
+    fail_once(application.recorder, "insert_events", FullError())
+    for _ in range(2):
+        try:
+            application.save(aggregate)
+        except FullError:
+            continue
+    silent = not application.recorder.select_events(aggregate.id)
+    return Outcome(
+        runs=times,
+        recorded=times - lost,
+        lost=lost,
+        holds=not lost,
+        control="eventsourcing's Application.save: the second save says nothing and stores "
+        + ("nothing" if silent else "it"),
+        control_failed=silent,
+    )
+
+
+async def _try_again(system: System, number: int) -> int:
+    orders = system["orders"]
+    with system.current():
+        order = Order(number)
+    fail_once(orders.store, "commit", FullError())
+    try:
+        await orders.save(order)
+    except FullError:
+        await orders.save(order)
+    return int(look(system).orders[number] != 1 or look(system).messages[number] != 1)
+
+
+async def _run(system: System) -> None:
+    await system.run()

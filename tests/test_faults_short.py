@@ -1,0 +1,37 @@
+"""Every fault that `make faults` injects, in its short form, and its control."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.faults.everything import SCENARIOS
+
+pytestmark = pytest.mark.slow
+
+OPEN = {
+    6: "an exception after the recorder's commit leaves a message that is recorded and not relayed"
+}
+
+
+def cases() -> list[object]:
+    """One a scenario; what is known not to hold yet is said by name."""
+    return [
+        pytest.param(
+            number,
+            id=f"{number} {SCENARIOS[number].title}",
+            marks=[pytest.mark.xfail(reason=OPEN[number], strict=False)] if number in OPEN else [],
+        )
+        for number in sorted(SCENARIOS)
+    ]
+
+
+@pytest.mark.parametrize("number", cases())
+def test_a_fault_does_no_harm_and_its_control_does(number: int, tmp_path: Path) -> None:
+    outcome = SCENARIOS[number].run(False, tmp_path)
+    assert outcome.holds, outcome
+    assert outcome.control_failed, outcome.control
