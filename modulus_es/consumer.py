@@ -16,6 +16,7 @@ from modulus_es.messages import Command
 from modulus_es.relay import BATCH, LEASE
 from modulus_es.steps import Step
 from modulus_es.stores.port import InboxRow, Receipt
+from modulus_es.strands import Strand, current
 from modulus_es.trace import TraceRecord
 from modulus_es.transports.port import Subscription
 
@@ -35,7 +36,7 @@ class Consumer:
         self._module = module
         self._deliverer = Deliverer(module)
         self._claimed: deque[InboxRow] = deque()
-        self._begun: dict[int, InboxRow] = {}
+        self._begun: dict[int, Strand | None] = {}
         self._last: InboxRow | None = None
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
@@ -137,7 +138,7 @@ class Consumer:
                 if not claimed:
                     return None
             row = self._last = claimed.popleft()
-            self._begun[row.position] = row
+            self._begun[row.position] = current.get()
             try:
                 with module.system.current_here():
                     outcome = await self._deliver(row)
@@ -230,6 +231,12 @@ class Consumer:
     def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str) -> None:
         self._lives += 1
         self._claimed.clear()
+        # What it has begun, and what waits, dies with it; the leases free those rows.
+        begun, self._begun = self._begun, {}
+        here = current.get()
+        for strand in begun.values():
+            if strand is not None and strand is not here and strand.task is not None:
+                strand.task.cancel()
         system = self._module.system
         system.trace.add(
             TraceRecord(

@@ -128,7 +128,18 @@ class OutboxRelay:
             return None
         if self._again_at is not None:
             return self._again_at if patient else None
-        return await self.store.outbox_due(self.owner, self._clock.now(), self.transport.routes())
+        now, routes = self._clock.now(), self.transport.routes()
+        due = await self.store.outbox_due(self.owner, now, routes)
+        if due is None or due <= now or not (carried := self._carried_by_others()):
+            return due
+        # That the lease of what a living relay carries will be out is no reason to let time
+        # pass: a partition would have the relays take the same rows over from each other for ever.
+        times = [
+            row.claimed_until or row.available_at
+            for row in await self.store.run(lambda: list(self.store.undelivered()))
+            if row.position not in carried | self._travelling and routes.accept(row.envelope)
+        ]
+        return min((moment for moment in times if moment > now), default=None)
 
     def blocked(self) -> list[str]:
         """What waits for something else than time."""
@@ -153,6 +164,15 @@ class OutboxRelay:
         """Give back what an interrupt left claimed; otherwise nothing is, between two calls."""
         if self._interrupted:
             await self._give_back()
+
+    def _carried_by_others(self) -> set[int]:
+        """The positions that other relays of this system on the same outbox carry."""
+        return {
+            position
+            for source in self._scheduler.sources
+            if isinstance(source, OutboxRelay) and source is not self and source.store is self.store
+            for position in source._travelling
+        }
 
     async def _give_back(self) -> None:
         """Something interrupted it: give back what it has claimed and lost sight of."""

@@ -469,6 +469,48 @@ async def test_several_relays_share_the_work() -> None:
     assert [row.duplicates for row in hearer.inbox] == [0] * 250
 
 
+async def test_what_one_relay_carries_is_no_reason_for_another_to_let_time_pass() -> None:
+    system = System(seed=7)
+    sender, hearer = system.module("sender"), system.module("hearer")
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None: ...
+
+    system.scheduler.sources.extend(system.new_relay(sender, f"extra{n}") for n in range(2))
+    system.network.partition("sender", "hearer")
+    await publish(sender, range(3))
+    run = await system.run()
+    assert (run.time, run.blocked) == (START, ("cut off: sender | hearer",))
+    await system.advance(600)
+    system.network.heal()
+    await system.run()
+    assert statuses(sender) == ["delivered"] * 3
+    assert [(row.status, row.attempts) for row in hearer.inbox] == [("done", 1)] * 3
+
+
+async def relay_in_two_bursts(seed: int) -> list[int]:
+    system = System(seed=seed)
+    sender, hearer = system.module("sender"), system.module("hearer")
+    heard: list[int] = []
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None:
+        heard.append(said.n)
+
+    system.scheduler.sources.append(system.new_relay(sender, "second"))
+    system.network.latency = (0.01, 0.5)
+    await publish(sender, range(10), key="k")
+    await system.advance(0.05)
+    await publish(sender, range(10, 20), key="k")
+    await system.run()
+    return heard
+
+
+async def test_what_is_on_its_way_is_not_overtaken_by_what_is_claimed_later() -> None:
+    for seed in range(20):
+        assert await relay_in_two_bursts(seed) == list(range(20))
+
+
 # A relay that dies: FAULTS scenario 22
 
 

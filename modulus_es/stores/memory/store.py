@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    InfrastructureFactory,
+    IntegrityError,
+    StoredEvent,
+)
 
+from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory.inbox import MemoryInbox
 from modulus_es.stores.memory.outbox import MemoryOutbox
 from modulus_es.stores.memory.recorder import MemoryFactory
@@ -54,8 +60,8 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
             self._begin()
             try:
                 positions = self._recorder.insert_events(events, outbox=outbox, handled=handled)
-            except Exception:
-                self._torn = False
+            except (IntegrityError, LeaseLostError):
+                self._torn = False  # it was refused before anything changed
                 raise
             for row in outbox:
                 self._queue_message(row)
