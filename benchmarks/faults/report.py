@@ -77,7 +77,7 @@ WITHOUT_A_SERVER = {
     21: "parallel workers",
     22: "relay killed",
     23: "slow transport",
-    24: "one row in a hundred poisoned",
+    24: "poisoned rows",
     30: "handler that always fails",
     32: "inbox purged, then a dead letter replayed",
     33: "stored rows altered by hand",
