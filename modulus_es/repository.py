@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import eventsourcing.domain as es
-from eventsourcing.application import AggregateNotFoundError as NotFound
-from eventsourcing.application import Repository as EventSourcedRepository
 from eventsourcing.persistence import EventStore
 
 from modulus_es.domain import Aggregate, AggregateCreated
@@ -26,8 +24,13 @@ class Repository:
     """The aggregates of one module, rebuilt from their recorded events."""
 
     def __init__(self, module: Module, mapper: EventMapper) -> None:
+        # Imported with the first module: `import modulus_es` does without it.
+        from eventsourcing.application import AggregateNotFoundError as NotFound
+        from eventsourcing.application import Repository as EventSourcedRepository
+
         self._module = module
         self._registry: Registry = module.registry
+        self._not_found = NotFound
         self._events = EventSourcedRepository[UUID](EventStore(mapper, module.store.recorder))
 
     async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:
@@ -48,7 +51,7 @@ class Repository:
             aggregate: Any = await self._module.store.run(
                 lambda: self._events.get(id, version=version, projector_func=self._rebuild)
             )
-        except NotFound:
+        except self._not_found:
             raise AggregateNotFoundError(nothing) from None
         names = map(stable_name, type(aggregate).__mro__)
         if stable_name(cls) not in names or version not in (None, aggregate.version):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from modulus_es import ambient
-from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.bus import MessageBus
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
 from modulus_es.domain import DomainEvent
@@ -30,14 +29,12 @@ from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery, k
 from modulus_es.module import Module
 from modulus_es.naming import NAME, Registry, near_misses, qualified_name, stable_name
 from modulus_es.relay import OutboxRelay
-from modulus_es.replay import replay_dead_letters
 from modulus_es.result import Result
 from modulus_es.retry import Retry
 from modulus_es.services import Services
 from modulus_es.steps import Pending, Run, Step
-from modulus_es.stores.memory import MemoryDatabase
+from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.trace import Trace, TraceRecord
-from modulus_es.transports.memory import MemoryTransport
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -245,6 +242,8 @@ class System:
         deliveries will be made again; `run` makes them. Raises
         `DeserializationError` where the edited payload does not fit the contract.
         """
+        from modulus_es.replay import replay_dead_letters
+
         self._raise_background_failure()
         name = module.name if isinstance(module, Module) else module
         wanted = None if message_id is None else str(message_id)
@@ -371,16 +370,23 @@ class System:
         type: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        arrows: bool = False,
     ) -> Timeline:
         """The delivery timeline: every message's life over the clock's time.
 
         It shows one conversation (``correlation``), one message ``type``, or the
-        time from ``since`` to ``until``; everything without any.
+        time from ``since`` to ``until``; everything without any. ``arrows`` draws
+        what led to what.
         """
         from modulus_es.views import of_system
 
         return of_system.timeline(
-            self, correlation=correlation, type=type, since=since, until=until
+            self,
+            correlation=correlation,
+            type=type,
+            since=since,
+            until=until,
+            arrows=arrows,
         )
 
     # Where ids and times come from
@@ -446,20 +452,14 @@ class System:
             if name in module.requests:
                 return module
         known = [name for module in self.modules for name in module.requests]
-        hint = near_misses(name, known) or (
-            f": register a handler with @module.handles({name})"
-        )
-        raise HandlerNotFoundError(
-            f"no module handles the {kind_of(type(request))} {name}{hint}"
-        )
+        hint = near_misses(name, known) or (f": register a handler with @module.handles({name})")
+        raise HandlerNotFoundError(f"no module handles the {kind_of(type(request))} {name}{hint}")
 
     def _note_failure(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error
             self.trace.add(
-                TraceRecord(
-                    self.now(), "failure", "", error=f"{type(error).__name__}: {error}"
-                )
+                TraceRecord(self.now(), "failure", "", error=f"{type(error).__name__}: {error}")
             )
 
     def _raise_background_failure(self) -> None:
@@ -484,6 +484,8 @@ class System:
 
     def _open_transport(self, url: str) -> Transport:
         if url == "memory://":
+            from modulus_es.transports.memory import MemoryTransport
+
             return MemoryTransport(self.network, self.trace, self.scheduler)
         raise TransportURLError(f"no transport answers to {_redacted(url)!r}; there is: memory://")
 
@@ -491,11 +493,13 @@ class System:
 def _open_memory(url: str) -> Database:
     if url != "memory://":
         raise StoreURLError(f"a store in memory has no name: write 'memory://', not {url!r}")
+    # Adapters are imported when first used, to keep `import modulus_es` light.
+    from modulus_es.stores.memory import MemoryDatabase
+
     return MemoryDatabase(url)
 
 
 def _open_sqlite(url: str) -> Database:
-    # Imported when first used: `import modulus_es` does without sqlite3.
     from modulus_es.stores.sqlite import SQLiteDatabase
 
     return SQLiteDatabase(url)
