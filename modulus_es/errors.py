@@ -45,7 +45,7 @@ process that dies does not stop to run anybody's ``except Exception``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class ModulusError(Exception):
@@ -126,9 +126,8 @@ class PublishError(ModulusError, ExceptionGroup[Exception]):
     True
     """
 
-    def __new__(
-        cls, message: str, exceptions: Sequence[Exception], result: Any = None
-    ) -> PublishError:
+    def __new__(cls, message: str, exceptions: Sequence[Exception], result: Any = None) -> Self:
+        """Made before `__init__`, as every exception group is."""
         group = super().__new__(cls, message, exceptions)
         group.result = result
         return group
@@ -232,7 +231,7 @@ class NoAcknowledgementError(TransportUnavailableError):
     """It is not known whether the message arrived; it is sent again, and recognised."""
 
 
-class SimulatedCrash(BaseException):  # noqa: N818 - it is not an error of the program
+class SimulatedCrash(BaseException):
     """The process died here, as `Faults.crash` was told to let it.
 
     ``point`` is the crash point, ``module`` the module whose component died,

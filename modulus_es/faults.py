@@ -181,10 +181,10 @@ class Faults:
     >>> faults
     Faults(2 x before_commit in orders)
     >>> faults.reach("before_commit", "inventory")
-    >>> faults.reach("before_commit", "orders", committed=False)
+    >>> faults.reach("before_commit", "orders")
     Traceback (most recent call last):
         ...
-    modulus_es.errors.SimulatedCrash: crash at before_commit in orders; the unit of work was not committed
+    modulus_es.errors.SimulatedCrash: crash at before_commit in orders
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,58 +28,76 @@ async def replay_dead_letters(
     payload: Mapping[str, Any] | None,
 ) -> int:
     """See `System.replay_dead_letters`."""
-    found: list[tuple[Module, InboxRow | OutboxRow]] = []
-    for each in system.modules:
-        if module is not None and each.name != module:
-            continue
-        rows: list[InboxRow | OutboxRow] = [*each.store.inbox_rows(), *each.store.outbox_rows()]
-        for row in rows:
-            if (
-                row.dead_at is not None
-                and message_id in (None, row.envelope.message_id)
-                and type_name in (None, row.envelope.type)
-                and handler in (None, row.handler if isinstance(row, InboxRow) else "")
-            ):
-                found.append((each, row))
+    modules = system.modules if module is None else (system[module],)
+    found = [
+        (each, row)
+        for each in modules
+        for row in _dead(each)
+        if message_id in (None, row.envelope.message_id)
+        and type_name in (None, row.envelope.type)
+        and handler in (None, _handler(row))
+    ]
     if payload is not None:
         messages = {row.envelope.message_id for _, row in found}
         if len(messages) != 1:
             raise ModulusError(
                 f"payload= edits one message, and {len(messages)} match: give its message_id"
             )
-    edited = {
-        id(row): _edited(system, row.envelope, payload) if payload is not None else None
-        for _, row in found
-    }
-    for each, row in found:
-        await _revive(each, row, edited[id(row)])
+    # All is edited before anything is revived: where one cannot be, nothing happens.
+    edited = [
+        None if payload is None else _edited(system, row.envelope, payload) for _, row in found
+    ]
+    count = 0
+    for (each, row), envelope in zip(found, edited, strict=True):
+        if await _revive(each, row, envelope):
+            _say(each, row)
+            count += 1
     system.scheduler.wake()
-    return len(found)
+    return count
 
 
-async def _revive(module: Module, row: InboxRow | OutboxRow, envelope: Envelope | None) -> None:
-    system = module.system
+def _dead(module: Module) -> Iterator[InboxRow | OutboxRow]:
+    rows: list[InboxRow | OutboxRow] = [*module.store.inbox_rows(), *module.store.outbox_rows()]
+    for row in rows:
+        if row.dead_at is not None:
+            yield row
+
+
+def _handler(row: InboxRow | OutboxRow) -> str:
+    return row.handler if isinstance(row, InboxRow) else ""
+
+
+async def _revive(module: Module, row: InboxRow | OutboxRow, envelope: Envelope | None) -> bool:
+    """Make a row pending again; answers whether there is anything to be done about it."""
+    now = module.system.now()
     if isinstance(row, OutboxRow):
-        await module.store.revive_outbox(row, system.now(), envelope)
-    elif row.handler:
-        await module.store.revive_delivery(row, system.now(), envelope)
-    else:
-        # Nobody could read it, or knew its type, when it came: it comes again.
-        await module.store.forget_unreadable(row)
-        if envelope is not None or row.envelope.type != "unreadable":
-            await module.consumer.receive([envelope or row.envelope])
-        else:
-            await module.consumer.receive_bytes(row.envelope.body, row.envelope.source)
+        await module.store.revive_outbox(row, now, envelope)
+        return True
+    if row.handler:
+        await module.store.revive_delivery(row, now, envelope)
+        return True
+    # Nobody could read it, or knew its type, when it came. If somebody can now, it comes again.
+    envelope = envelope or row.envelope
+    if not module.consumer.handlers_of(envelope):
+        return False
+    await module.consumer.receive([envelope])
+    await module.store.forget_unreadable(row)
+    return True
+
+
+def _say(module: Module, row: InboxRow | OutboxRow) -> None:
+    system, envelope = module.system, row.envelope
     system.trace.add(
         TraceRecord(
             system.now(),
             "replay",
             module.name,
-            row.envelope.message_id,
-            row.envelope.type,
+            envelope.message_id,
+            envelope.type,
             row.handler if isinstance(row, InboxRow) else "relay",
-            correlation_id=row.envelope.correlation_id,
-            causation_id=row.envelope.causation_id,
+            source=envelope.source,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
         )
     )
 
@@ -91,19 +109,19 @@ def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any]) -> E
             f"the payload of {envelope.type!r} cannot be edited: no module knows that type"
         )
     codec = codec_of(cls)
+    names = [field.name for field in codec.fields]
+    if unknown := sorted(set(payload) - set(names)):
+        raise DeserializationError(
+            f"{envelope.type} has no field {', '.join(unknown)}; it has {', '.join(names)}"
+        )
     try:
         values = codec.decode(upcast(cls, envelope.version, envelope.body))
-        values.update(payload)
-        body = codec.encode(values)
-    except DeserializationError:
-        # What is there cannot be read, so the payload has to be all of it.
-        try:
-            body = codec.encode(payload)
-        except KeyError as error:
+    except DeserializationError as error:
+        values = {}
+        if missing := [name for name in names if name not in payload]:
             raise DeserializationError(
-                f"{envelope.type}: the payload lacks {error}, and the stored body cannot be read"
+                f"the payload lacks {', '.join(missing)}, which cannot be taken from the stored "
+                f"body: {error}"
             ) from None
-    unknown = sorted(set(payload) - set(codec.decode(body)))
-    if unknown:
-        raise DeserializationError(f"{envelope.type} has no field {', '.join(unknown)}")
+    body = codec.encode({**values, **payload})
     return msgspec.structs.replace(envelope, body=body, version=cls.class_version)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from modulus_es.bus import MessageBus
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
-    BackgroundError,
     DefinitionError,
     HandlerNotFoundError,
     StoreURLError,
@@ -23,7 +21,7 @@ from modulus_es.errors import (
 )
 from modulus_es.faults import Faults, Network
 from modulus_es.ids import Ids
-from modulus_es.ledger import ledger
+from modulus_es.live import Live
 from modulus_es.mediator import Mediator
 from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery, kind_of
 from modulus_es.module import Module
@@ -34,18 +32,13 @@ from modulus_es.retry import Retry
 from modulus_es.services import Services
 from modulus_es.steps import Pending, Run, Step
 from modulus_es.surrounding import Surrounding, with_behaviors
-from modulus_es.trace import Trace, TraceRecord
+from modulus_es.trace import Trace
 from modulus_es.unit_of_work import UnitOfWork
+from modulus_es.views.looking import Looking
 
 if TYPE_CHECKING:
-    import asyncio
-
-    import pandas as pd
-
     from modulus_es.stores.port import Database
     from modulus_es.transports.port import Transport
-    from modulus_es.views.handler_graph import HandlerGraph
-    from modulus_es.views.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -53,7 +46,7 @@ STEP_LIMIT = 100_000
 """How many steps a run may take beyond a hundred for each message that waits."""
 
 
-class System:
+class System(Looking):
     """A set of modules, and everything between them, in one process.
 
     ``seed`` makes a run repeatable: with the same seed the same code gives the
@@ -118,8 +111,7 @@ class System:
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}
         self._relays: list[OutboxRelay] = []
-        self._live: asyncio.Task[Run] | None = None
-        self._failure: BaseException | None = None
+        self._live = Live(self.trace, self.clock)
         ambient.make_last(self)
 
     # Modules
@@ -196,7 +188,7 @@ class System:
 
     async def publish(self, event: DomainEvent) -> None:
         """Publish a domain event in every module that handles it; see `Mediator.publish`."""
-        self._raise_background_failure()
+        self._live.raise_failure()
         if isinstance(event, IntegrationEvent):
             raise TypeError(
                 f"{stable_name(type(event))} is an integration event, and needs the outbox of the "
@@ -244,7 +236,7 @@ class System:
         """
         from modulus_es.replay import replay_dead_letters
 
-        self._raise_background_failure()
+        self._live.raise_failure()
         name = module.name if isinstance(module, Module) else module
         wanted = None if message_id is None else str(message_id)
         return await replay_dead_letters(self, wanted, name, handler, type, payload)
@@ -267,25 +259,13 @@ class System:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
         """Relay and deliver in the background from now on, until `stop`."""
-        import asyncio
-
-        self._raise_background_failure()
-        if self._live is None or self._live.done():
-            await self.transport.start()
-            loop = asyncio.get_running_loop()
-            self._live = loop.create_task(self.scheduler.run(forever=True))
-            self._live.add_done_callback(self._note_failure)
-            await asyncio.sleep(0)
+        self._live.raise_failure()
+        await self._live.start(self.scheduler, self.transport)
 
     async def stop(self) -> None:
         """Finish what is due, and stop.
@@ -293,101 +273,12 @@ class System:
         Raises `BackgroundError` where something failed in the background since the
         last call.
         """
-        import asyncio
-
-        live = self._live
-        if live is None:
-            return
-        try:
-            if not live.done():
-                self.scheduler.finish(self._limit())
-                await asyncio.wait([live])
-            self._raise_background_failure()
-        finally:
-            live.cancel()
-            self._live = None
-            await self.transport.stop()
+        await self._live.stop(self.scheduler, self.transport, self._limit())
 
     def close(self) -> None:
         """Let go of the stores' files and connections."""
         for database in self._databases.values():
             database.close()
-
-    # Looking
-
-    def events(self) -> pd.DataFrame:
-        """The recorded domain events; see `modulus_es.views.frames.events_frame`."""
-        from modulus_es.views import of_system
-
-        return of_system.events(self)
-
-    def outbox(self) -> pd.DataFrame:
-        """The rows of all outboxes."""
-        from modulus_es.views import of_system
-
-        return of_system.outbox(self)
-
-    def inbox(self) -> pd.DataFrame:
-        """The rows of all inboxes, one for each handler of a message."""
-        from modulus_es.views import of_system
-
-        return of_system.inbox(self)
-
-    def deliveries(self) -> pd.DataFrame:
-        """Every attempt to run a handler for a message, as far as the trace reaches."""
-        from modulus_es.views import of_system
-
-        return of_system.deliveries(self)
-
-    def dead_letters(self) -> pd.DataFrame:
-        """What was given up: see `replay_dead_letters`."""
-        from modulus_es.views import of_system
-
-        return of_system.dead_letters(self)
-
-    def ledger(self) -> pd.DataFrame:
-        """What became of every message at every handler; ``lost`` never occurs."""
-        from modulus_es.views import of_system
-
-        return of_system.ledger(ledger(self.modules))
-
-    def graph(
-        self, *, module: str | None = None, around: str | None = None, depth: int = 2
-    ) -> HandlerGraph:
-        """The handler graph, with the traffic that there was.
-
-        ``module`` shows one module, ``around`` what lies at most ``depth`` edges
-        from the messages and handlers of that name.
-        """
-        from modulus_es.views import of_system
-
-        return of_system.graph(self, module, around, depth)
-
-    def timeline(
-        self,
-        *,
-        correlation: str | None = None,
-        type: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        arrows: bool = False,
-    ) -> Timeline:
-        """The delivery timeline: every message's life over the clock's time.
-
-        It shows one conversation (``correlation``), one message ``type``, or the
-        time from ``since`` to ``until``; everything without any. ``arrows`` draws
-        what led to what.
-        """
-        from modulus_es.views import of_system
-
-        return of_system.timeline(
-            self,
-            correlation=correlation,
-            type=type,
-            since=since,
-            until=until,
-            arrows=arrows,
-        )
 
     # Where ids and times come from
 
@@ -410,14 +301,14 @@ class System:
     def __repr__(self) -> str:
         names = ", ".join(self._modules) or "none"
         drawn = " (drawn)" if self._drawn else ""
-        live = ", live" if self._live is not None and not self._live.done() else ""
+        live = ", live" if self._live.is_on else ""
         at = iso(self.now()) if isinstance(self.clock, VirtualClock) else repr(self.clock)
         return f"System(seed={self.seed}{drawn}, modules: {names}, {at}{live})"
 
     # Inside
 
     async def _run(self, until: datetime | timedelta | None, limit: int | None) -> Run:
-        self._raise_background_failure()
+        self._live.raise_failure()
         if isinstance(until, timedelta):
             until = self.now() + until
         elif until is not None:
@@ -425,7 +316,7 @@ class System:
         return await self.scheduler.run(until, self._limit() if limit is None else limit)
 
     async def _step(self) -> Step | None:
-        self._raise_background_failure()
+        self._live.raise_failure()
         return await self.scheduler.step()
 
     async def _advance(self, seconds: float) -> Run:
@@ -439,7 +330,7 @@ class System:
         return STEP_LIMIT + 100 * waiting
 
     def _route(self, request: Any) -> Module:
-        self._raise_background_failure()
+        self._live.raise_failure()
         if isinstance(request, type) or not isinstance(request, (Command, Query, StreamQuery)):
             what = (
                 f"the class {qualified_name(request)}, and an object of it is needed"
@@ -454,18 +345,6 @@ class System:
         known = [name for module in self.modules for name in module.requests]
         hint = near_misses(name, known) or (f": register a handler with @module.handles({name})")
         raise HandlerNotFoundError(f"no module handles the {kind_of(type(request))} {name}{hint}")
-
-    def _note_failure(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = error
-            self.trace.add(
-                TraceRecord(self.now(), "failure", "", error=f"{type(error).__name__}: {error}")
-            )
-
-    def _raise_background_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise BackgroundError(f"the live system failed: {failure}") from failure
 
     def _virtual_clock(self, start: datetime | None, database: Database) -> VirtualClock:
         if start is None and self._drawn:

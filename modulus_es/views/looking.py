@@ -1,0 +1,105 @@
+"""How a system is looked at: its tables and pictures.
+
+The views import what they draw with; a system that is never drawn does without.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from modulus_es.ledger import ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modulus_es.system import System
+    from modulus_es.views.handler_graph import HandlerGraph
+    from modulus_es.views.timeline import Timeline
+
+
+class Looking:
+    """The tables and pictures of a `System`, which derives from this class.
+
+    >>> from modulus_es import System
+    >>> System(seed=7).events().empty
+    True
+    """
+
+    @property
+    def _system(self) -> System:
+        return cast("System", self)
+
+    def events(self) -> pd.DataFrame:
+        """The recorded domain events; see `modulus_es.views.frames.events_frame`."""
+        from modulus_es.views import of_system
+
+        return of_system.events(self._system)
+
+    def outbox(self) -> pd.DataFrame:
+        """The rows of all outboxes."""
+        from modulus_es.views import of_system
+
+        return of_system.outbox(self._system)
+
+    def inbox(self) -> pd.DataFrame:
+        """The rows of all inboxes, one for each handler of a message."""
+        from modulus_es.views import of_system
+
+        return of_system.inbox(self._system)
+
+    def deliveries(self) -> pd.DataFrame:
+        """Every attempt to run a handler for a message, as far as the trace reaches."""
+        from modulus_es.views import of_system
+
+        return of_system.deliveries(self._system)
+
+    def dead_letters(self) -> pd.DataFrame:
+        """What was given up: see `replay_dead_letters`."""
+        from modulus_es.views import of_system
+
+        return of_system.dead_letters(self._system)
+
+    def ledger(self) -> pd.DataFrame:
+        """What became of every message at every handler; ``lost`` never occurs."""
+        from modulus_es.views import of_system
+
+        return of_system.ledger(ledger(self._system.modules))
+
+    def graph(
+        self, *, module: str | None = None, around: str | None = None, depth: int = 2
+    ) -> HandlerGraph:
+        """The handler graph, with the traffic that there was.
+
+        ``module`` shows one module, ``around`` what lies at most ``depth`` edges
+        from the messages and handlers of that name.
+        """
+        from modulus_es.views import of_system
+
+        return of_system.graph(self._system, module, around, depth)
+
+    def timeline(
+        self,
+        *,
+        correlation: str | None = None,
+        type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        arrows: bool = False,
+    ) -> Timeline:
+        """The delivery timeline: every message's life over the clock's time.
+
+        It shows one conversation (``correlation``), one message ``type``, or the
+        time from ``since`` to ``until``; everything without any. ``arrows`` draws
+        what led to what.
+        """
+        from modulus_es.views import of_system
+
+        return of_system.timeline(
+            self._system,
+            correlation=correlation,
+            type=type,
+            since=since,
+            until=until,
+            arrows=arrows,
+        )
