@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shop import Shop  # noqa: E402 - it stands beside this file
+from shop import Shop
 
 
 @pytest.fixture

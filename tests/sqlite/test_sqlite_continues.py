@@ -154,7 +154,7 @@ def test_a_stale_aggregate_is_refused_whoever_was_faster(open_shop: Open) -> Non
     mine.note("mine")
     theirs.note("theirs")
     run(one.orders.save(mine))
-    with pytest.raises(ConcurrencyError, match="[Ll]oad it again"):
+    with pytest.raises(ConcurrencyError, match=r"[Ll]oad it again"):
         run(other.orders.save(theirs))
     assert run(other.orders.get(Order, order_id)).notes == 1
 

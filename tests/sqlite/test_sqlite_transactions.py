@@ -151,7 +151,7 @@ def test_a_unit_of_work_that_is_dropped_holds_nobody_up(shop: Shop) -> None:
 
 
 def test_a_second_open_transaction_in_one_thread_is_refused_at_once(open_shop: Open) -> None:
-    shop = open_shop(store="")if False else open_shop()
+    shop = open_shop(store="") if False else open_shop()
 
     async def work() -> None:
         async with shop.orders.unit_of_work() as uow:
@@ -178,9 +178,7 @@ def test_who_waits_for_an_open_transaction_gets_its_turn_when_it_ends(shop: Shop
     assert shop.recorded("orders", "Order.Placed") == ["A1"]
 
 
-def test_who_waits_for_an_open_transaction_in_vain_is_told_why(
-    open_shop: Open, url: str
-) -> None:
+def test_who_waits_for_an_open_transaction_in_vain_is_told_why(open_shop: Open, url: str) -> None:
     shop = open_shop(f"{url}?timeout=0.2")
 
     async def work() -> None:
@@ -336,10 +334,14 @@ def test_an_interrupt_at_any_moment_leaves_the_store_working_and_its_word_true(
 ) -> None:
     known: dict[str, bool | None] = {}
     loop = asyncio.new_event_loop()
+
+    def be_struck(strike: threading.Thread) -> None:
+        strike.start()
+        loop.run_until_complete(save_until_interrupted(shop, known))
+
     for strike in Storm(7, 0.02).rounds(INTERRUPTS):
         with pytest.raises(KeyboardInterrupt):
-            strike.start()
-            loop.run_until_complete(save_until_interrupted(shop, known))
+            be_struck(strike)
         for task in asyncio.all_tasks(loop):
             task.cancel()
             with suppress(asyncio.CancelledError, KeyboardInterrupt):
@@ -380,24 +382,34 @@ def test_the_same_storm_wedges_eventsourcing_s_own_store(tmp_path: Any) -> None:
 
 def test_an_interrupt_inside_a_transaction_comes_when_it_has_ended() -> None:
     seen: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
+
+    def work() -> None:
         with HeldOff():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
             seen.append("to the end")
         seen.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert seen == ["to the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupt_inside_two_of_them_comes_once() -> None:
-    count = 0
-    with pytest.raises(KeyboardInterrupt), HeldOff():
+    seen: list[str] = []
+
+    def work() -> None:
         with HeldOff():
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
-        count += 1
-    assert count == 1
+            with HeldOff():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            seen.append("between both")
+        seen.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert seen == ["between both"]
 
 
 def test_an_interrupt_that_is_ignored_stays_ignored() -> None:

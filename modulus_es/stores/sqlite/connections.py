@@ -17,7 +17,7 @@ Reader = tuple[int, sqlite3.Connection]
 _IDLE_READERS = 8
 _STATEMENTS = 512  # every module has its own; preparing one anew costs more than running it
 _CACHE = 16_000  # KiB
-_CHECKPOINT = 4_000  # pages of the log: a page that is written often is copied once
+_CHECKPOINT = 2_000  # pages of the log: a page that is written often is copied once
 
 
 class Connections:

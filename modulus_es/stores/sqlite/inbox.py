@@ -124,7 +124,8 @@ class Inbox:
         """When there is next something to claim; ``now`` if at once, None if never."""
         earliest: datetime | None = None
         for row in self._waiting(select, handlers):
-            due = None if row.dead_at is not None else _due(row, owner, now)
+            # One that was altered is set aside when it is claimed.
+            due = now if row.dead_at is not None else _due(row, owner, now)
             if due == now:
                 return now
             if due is not None and (earliest is None or due < earliest):

@@ -96,7 +96,8 @@ class Outbox:
         lanes = _Lanes(owner, now)
         earliest: datetime | None = None
         for row in self._waiting(select, routes):
-            due = None if row.dead_at is not None else lanes.due(row)
+            # One that was altered is set aside when it is claimed.
+            due = now if row.dead_at is not None else lanes.due(row)
             if due == now:
                 return now
             if due is not None and (earliest is None or due < earliest):

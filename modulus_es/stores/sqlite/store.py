@@ -47,7 +47,7 @@ class SQLiteStore:
         self._datastore = recorder.datastore
         self._outbox, self._inbox = recorder.outbox, recorder.inbox
         self._clock = clock
-        self._ended_well = True
+        self._latest: _Outcome | None = None
         self._routes: tuple[Routes, frozenset[str]] | None = None
         place = self._datastore.place
         self.url = place.url
@@ -88,14 +88,19 @@ class SQLiteStore:
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)
 
+        outcome = _Outcome(events, outbox, handled)
+
         def then(written: Any) -> None:
-            self._ended_well = True
+            outcome.committed = True
             noting(handled)(written)
 
-        self._ended_well = False
-        if connection is None:
-            return await self._write(work, then, now=now)
-        return self._datastore.commit(connection, *self._clock.kept(work, then, now))
+        try:
+            if connection is None:
+                return await self._write(work, then, now=now)
+            return self._datastore.commit(connection, *self._clock.kept(work, then, now))
+        except BaseException:
+            self._latest = outcome
+            raise
 
     async def holds(
         self,
@@ -103,9 +108,10 @@ class SQLiteStore:
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:
-        """Whether exactly this was committed."""
-        if not events and not outbox and handled is None:
-            return self._ended_well
+        """Whether exactly this was committed; asked after a failure, when the file may be gone."""
+        outcome, self._latest = self._latest, None
+        if outcome is not None and outcome.is_of(events, outbox, handled):
+            return outcome.committed
         return await self.run(lambda: self._holds(events, outbox, handled))
 
     async def claim_outbox(
@@ -303,3 +309,17 @@ class SQLiteStore:
         except BusyError:
             give_up = Event()
             return await in_a_thread(partial(write, give_up=give_up), give_up)
+
+
+class _Outcome:
+    """What became of one call of `SQLiteStore.commit`."""
+
+    __slots__ = ("_of", "committed")
+
+    def __init__(self, *of: object) -> None:
+        self._of = of
+        self.committed = False
+
+    def is_of(self, *of: object) -> bool:
+        """Whether it is the outcome of that call."""
+        return all(one is other for one, other in zip(self._of, of, strict=True))
