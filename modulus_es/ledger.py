@@ -42,7 +42,10 @@ class LedgerRow(msgspec.Struct, frozen=True, gc=False):
 
 
 def ledger(modules: Sequence[Module]) -> Iterator[LedgerRow]:
-    """The rows of all messages that these modules recorded, in order of module and position."""
+    """The rows of all messages that these modules recorded, in order of module and position.
+
+    A message that was recorded again, as by `Module.replay`, is the same message.
+    """
     effects = {module.name: _effects(module) for module in modules}
     received: dict[tuple[str, str], list[tuple[str, InboxRow]]] = {}
     for module in modules:
@@ -50,16 +53,30 @@ def ledger(modules: Sequence[Module]) -> Iterator[LedgerRow]:
             key = (row.envelope.source, row.envelope.message_id)
             received.setdefault(key, []).append((module.name, row))
     for module in modules:
-        for sent in module.store.outbox_rows():
-            envelope = sent.envelope
-            held = received.pop((envelope.source, envelope.message_id), [])
+        for sent, recorded_at in _sent(module):
+            held = received.pop((module.name, sent.envelope.message_id), [])
             for name, row in held:
-                yield _received(name, row, sent.created_at, effects[name])
-            yield from _not_received(modules, sent, {(n, r.handler) for n, r in held})
+                yield _received(name, row, recorded_at, effects[name])
+            missing = _not_received(modules, sent, {(n, r.handler) for n, r in held})
+            for name, handler, outcome in missing:
+                yield _on_its_way(sent, recorded_at, name, handler, outcome)
     # What came from outside, or whose row in the outbox was purged since.
     for held in received.values():
         for name, row in held:
             yield _received(name, row, row.received_at, effects[name])
+
+
+def _sent(module: Module) -> Iterator[tuple[OutboxRow, datetime]]:
+    """Each message once, as the copy of it that has most to do, and when it was first recorded."""
+    copies: dict[str, list[OutboxRow]] = {}
+    for row in module.store.outbox_rows():
+        copies.setdefault(row.envelope.message_id, []).append(row)
+    for rows in copies.values():
+        yield min(rows, key=_rank) if len(rows) > 1 else rows[0], rows[0].created_at
+
+
+def _rank(row: OutboxRow) -> int:
+    return {"dead": 1, "delivered": 2}.get(row.status, 0)
 
 
 def _received(
@@ -77,13 +94,14 @@ def _received(
         effects[envelope.message_id, row.handler],
         row.duplicates,
         row.out_of_order,
-        {"done": "done", "dead": "dead"}.get(row.status, "pending"),
+        "pending" if row.status == "claimed" else row.status,
     )
 
 
 def _not_received(
     modules: Sequence[Module], sent: OutboxRow, held: set[tuple[str, str]]
-) -> Iterator[LedgerRow]:
+) -> Iterator[tuple[str, str, str]]:
+    """At which handlers a message has not arrived, and what that means."""
     envelope = sent.envelope
     subscribed = [
         (module.name, handler.name)
@@ -91,26 +109,33 @@ def _not_received(
         for handler in module.consumer.handlers_of(envelope)
     ]
     missing = [pair for pair in subscribed if pair not in held]
-    if sent.status == "delivered":
+    if not missing and not held:
+        missing = [("", "")]
+    if sent.delivered_at is not None:
         # Who subscribed after it was handed over is not owed it; but somebody has it.
-        outcome, missing = "lost", [] if held else (missing or [("", "")])
-    elif sent.status == "dead":
-        outcome, missing = "dead", missing or ([] if held else [("", "")])
-    elif subscribed:
-        outcome = "pending"
+        outcome, missing = "lost", [] if held else missing
+    elif sent.dead_at is not None:
+        outcome = "dead"
     else:
-        outcome, missing = "unheard", [] if held else [("", "")]
+        outcome = "pending" if subscribed else "unheard"
     for module, handler in missing:
-        yield LedgerRow(
-            envelope.message_id,
-            envelope.type,
-            envelope.source,
-            module,
-            handler,
-            sent.created_at,
-            sent.attempts if outcome == "dead" else 0,
-            outcome=outcome,
-        )
+        yield module, handler, outcome
+
+
+def _on_its_way(
+    sent: OutboxRow, recorded_at: datetime, module: str, handler: str, outcome: str
+) -> LedgerRow:
+    envelope = sent.envelope
+    return LedgerRow(
+        envelope.message_id,
+        envelope.type,
+        envelope.source,
+        module,
+        handler,
+        recorded_at,
+        sent.attempts if outcome == "dead" else 0,
+        outcome=outcome,
+    )
 
 
 def _effects(module: Module) -> Counter[tuple[str, str]]:
