@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import interruptions, kills, messages, places
+from benchmarks.faults import history, interruptions, kills, messages, places
 from benchmarks.faults.report import SCENARIOS
 
-FAMILIES = (kills, interruptions, places, messages)
+FAMILIES = (kills, interruptions, places, messages, history)
 
 __all__ = ["FAMILIES", "SCENARIOS"]

@@ -72,7 +72,7 @@ def kill_in_a_loop(full: bool, folder: Path) -> Outcome:
     invented = sum((found.orders - tried).values())
     naive_url, naive_book = url_of(folder / "naive.db"), folder / "naive-book"
     _empty(naive_book)
-    for _ in range(10):
+    for _ in range(4 if full else 10):
         kill_often(naive_url, naive_book, 10, True, random)
         wrong = look(shop(naive_url, projected=False))
         if wrong.torn and not full:
