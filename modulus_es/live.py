@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from modulus_es.clock import Clock
 from modulus_es.errors import BackgroundError
-from modulus_es.scheduler import Scheduler
 from modulus_es.trace import Trace, TraceRecord
 
 if TYPE_CHECKING:
     import asyncio
 
+    from modulus_es.scheduler import Scheduler
     from modulus_es.transports.port import Transport
 
 
