@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -107,7 +107,7 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     message_id: str
     kind: Literal["event", "command"]
     type: str
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1)]
     body: msgspec.Raw
     source: str
     key: str
@@ -115,8 +115,8 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     to: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
-    position: int = 0
-    attempt: int = 1
+    position: Annotated[int, msgspec.Meta(ge=0)] = 0
+    attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
     traceparent: str | None = None
 
 

@@ -57,7 +57,7 @@ class DomainEvent:
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        define(cls, name or _pinned_before(cls))
+        define(cls, _pinned_before(cls) if name is None else name)
         settle_annotations(cls)
         if isinstance(cls, es.EventsourcingType):
             if "__base_fields__" not in cls.__dict__:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from modulus_es.errors import NameClashError
+from modulus_es.errors import DefinitionError, NameClashError
 
 _definitions = count(1)
 NAME = re.compile(r"[A-Za-z_][\w.\-]{0,199}", re.ASCII)
@@ -34,7 +34,7 @@ def qualified_name(obj: Any) -> str:
 def define(cls: type, name: str | None = None) -> None:
     """Note a class when it is defined: its pinned name, and that it is the newest."""
     if name is not None and not NAME.fullmatch(name):
-        raise NameClashError(
+        raise DefinitionError(
             f"{qualified_name(cls)}: the name {name!r} is not one: use letters, digits, '_', '.', "
             "'-', at most 200, beginning with a letter"
         )

@@ -1,0 +1,627 @@
+"""Aggregates and domain events: both of eventsourcing's styles, with our event base."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+
+from modulus_es import (
+    Aggregate,
+    AggregateNotFoundError,
+    DefinitionError,
+    DeserializationError,
+    DomainEvent,
+    Module,
+    ReservedFieldError,
+    SerializationError,
+    System,
+    UnsupportedFieldError,
+    event,
+)
+from modulus_es.clock import START
+
+FOUR = ("id", "occurred_on_utc", "originator_id", "originator_version")
+
+
+class Order(Aggregate):
+    @event("Placed")
+    def __init__(self, customer: str, total: Decimal = Decimal(1)) -> None:
+        self.customer, self.total, self.status = customer, total, "placed"
+
+    @event("Shipped")
+    def ship(self, carrier: str) -> None:
+        self.status = f"shipped by {carrier}"
+
+
+class Parcel(Aggregate):
+    """The explicit style, as a typed package writes it."""
+
+    class Sent(Aggregate.Created):
+        address: str
+        note: str = ""
+
+    class Moved(Aggregate.Event):
+        place: str
+
+        def apply(self, aggregate: Any) -> None:
+            aggregate.place = self.place
+
+    class Delivered(Aggregate.Event):
+        to: str
+
+    def __init__(self, address: str, note: str = "") -> None:
+        self.address, self.note, self.place, self.receiver = address, note, "here", ""
+
+    def move(self, place: str) -> None:
+        self.trigger_event(self.Moved, place=place)
+
+    @event(Delivered)
+    def deliver(self, to: str) -> None:
+        self.receiver = to
+
+
+def new_module(name: str = "orders") -> Module:
+    return System(seed=7).module(name)
+
+
+async def again(aggregate: Any, module: Module | None = None) -> Any:
+    """The aggregate, saved and rebuilt from its recorded events."""
+    module = module or new_module()
+    await module.save(aggregate)
+    return await module.get(type(aggregate), aggregate.id)
+
+
+# Recorded events
+
+
+def test_every_recorded_event_has_all_four_attributes() -> None:
+    order = Order("Ada")
+    order.ship("rail")
+    for version, recorded in enumerate(order.pending_events, start=1):
+        values: Any = [getattr(recorded, name) for name in FOUR]
+        assert list(map(type, values)) == [UUID, datetime, UUID, int]
+        assert values[2:] == [order.id, version]
+        assert values[1].tzinfo is UTC
+
+
+async def test_the_four_attributes_come_back_from_the_store() -> None:
+    module, order = new_module(), Order("Ada")
+    pending = list(order.pending_events)
+    await module.save(order)
+    stored = [module.mapper.to_domain_event(each) for each in module.stored_events()]
+    for name in FOUR:
+        assert [getattr(e, name) for e in stored] == [getattr(e, name) for e in pending]
+
+
+def test_an_event_takes_id_and_time_from_the_current_system() -> None:
+    first, second = System(seed=7), System(seed=7)
+    with first.current():
+        one: Any = Order("Ada").pending_events[0]
+    with second.current():
+        other: Any = Order("Ada").pending_events[0]
+    assert one.id == other.id
+    assert one.occurred_on_utc == START
+
+
+def test_an_event_is_frozen() -> None:
+    placed: Any = Order("Ada").pending_events[0]
+    with pytest.raises(FrozenInstanceError):
+        placed.customer = "Bob"
+
+
+def test_an_event_shows_its_own_fields() -> None:
+    order = Order("Ada", Decimal(3))
+    assert repr(order.pending_events[0]) == "Order.Placed(customer='Ada', total=Decimal('3'))"
+
+
+def test_an_explicit_event_class_keeps_a_repr_of_its_own() -> None:
+    class Note(Aggregate):
+        class Written(Aggregate.Created):
+            text: str
+
+            def __repr__(self) -> str:
+                return f"<{self.text}>"
+
+        @event(Written)
+        def __init__(self, text: str) -> None: ...
+
+    assert repr(Note("hi").pending_events[0]) == "<hi>"
+
+
+def test_an_aggregate_shows_its_state() -> None:
+    order = Order("Ada")
+    assert repr(order).startswith(f"Order(id={order.id!r}, version=1, customer='Ada'")
+
+
+# Both styles
+
+
+async def test_a_decorated_aggregate_is_rebuilt_from_its_events() -> None:
+    order = Order("Ada", Decimal("2.50"))
+    order.ship("rail")
+    rebuilt = await again(order)
+    assert (rebuilt.customer, rebuilt.total, rebuilt.status, rebuilt.version) == (
+        "Ada",
+        Decimal("2.50"),
+        "shipped by rail",
+        2,
+    )
+    assert rebuilt == order
+
+
+async def test_an_explicit_aggregate_is_rebuilt_from_its_events() -> None:
+    parcel = Parcel("Ghent", note="fragile")
+    parcel.move("Antwerp")
+    parcel.deliver("Bob")
+    rebuilt = await again(parcel)
+    assert (rebuilt.address, rebuilt.note, rebuilt.place, rebuilt.receiver) == (
+        "Ghent",
+        "fragile",
+        "Antwerp",
+        "Bob",
+    )
+
+
+class Opened(Aggregate.Created):
+    owner: str
+
+
+class Deposited(Aggregate.Event):
+    amount: int
+
+
+class Account(Aggregate):
+    """Explicit event classes that were written outside the aggregate."""
+
+    @event(Opened)
+    def __init__(self, owner: str) -> None:
+        self.owner, self.balance = owner, 0
+
+    @event(Deposited)
+    def deposit(self, amount: int) -> None:
+        self.balance += amount
+
+
+async def test_explicit_event_classes_may_stand_outside_the_aggregate() -> None:
+    account = Account("Ada")
+    account.deposit(5)
+    assert isinstance(account.pending_events[0], Opened)
+    assert isinstance(account.pending_events[1], Deposited)
+    assert (await again(account)).balance == 5
+
+
+def test_one_explicit_event_class_is_recorded_by_one_method() -> None:
+    with pytest.raises(DefinitionError, match="used by two methods"):
+
+        class Purse(Aggregate):
+            class Changed(Aggregate.Event):
+                amount: int
+
+            @event("Opened")
+            def __init__(self) -> None: ...
+
+            @event(Changed)
+            def add(self, amount: int) -> None: ...
+
+            @event(Changed)
+            def take(self, amount: int) -> None: ...
+
+
+async def test_a_property_setter_may_record_an_event() -> None:
+    class Person(Aggregate):
+        @event("Born")
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        @property
+        def name(self) -> str:
+            return self._name
+
+        @name.setter
+        @event("Renamed")
+        def name(self, value: str) -> None:
+            self._name = value
+
+    person = Person("Ada")
+    person.name = "Grace"
+    assert [type(e).__name__ for e in person.pending_events] == ["Born", "Renamed"]
+    assert (await again(person)).name == "Grace"
+
+
+async def test_a_setter_may_be_decorated_from_above() -> None:
+    class Person(Aggregate):
+        @event("Born")
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        @property
+        def name(self) -> str:
+            return self._name
+
+        @event("Renamed", version=2)
+        @name.setter
+        def name(self, value: str) -> None:
+            self._name = value
+
+    person = Person("Ada")
+    person.name = "Grace"  # type: ignore[misc]
+    assert type(person.pending_events[1]).class_version == 2  # type: ignore[attr-defined]
+    assert (await again(person)).name == "Grace"
+
+
+def test_a_reserved_name_in_a_property_setter_is_refused() -> None:
+    with pytest.raises(ReservedFieldError, match="originator_id"):
+
+        class Person(Aggregate):
+            @event("Born")
+            def __init__(self) -> None: ...
+
+            @property
+            def boss(self) -> UUID: ...
+
+            @boss.setter
+            @event("Moved")
+            def boss(self, originator_id: UUID) -> None: ...
+
+
+async def test_the_name_of_an_event_may_come_from_its_method() -> None:
+    class Light(Aggregate):
+        @event("Installed")
+        def __init__(self) -> None:
+            self.on = False
+
+        @event
+        def switched_on(self) -> None:
+            self.on = True
+
+    light = Light()
+    light.switched_on()
+    assert type(light.pending_events[1]).__name__ == "SwitchedOn"
+    assert (await again(light)).on
+
+
+async def test_a_plain_constructor_records_the_created_event() -> None:
+    class Note(Aggregate):
+        def __init__(self, text: str, pinned: bool = False) -> None:
+            self.text, self.pinned = text, pinned
+
+    rebuilt = await again(Note("hi"))
+    assert (rebuilt.text, rebuilt.pinned) == ("hi", False)
+
+
+async def test_an_aggregate_may_be_written_as_a_dataclass() -> None:
+    class Note(Aggregate):
+        text: str
+        pinned: bool = False
+
+    rebuilt = await again(Note("hi", pinned=True))
+    assert (rebuilt.text, rebuilt.pinned) == ("hi", True)
+
+
+# Ids
+
+
+async def test_the_constructor_may_take_the_id() -> None:
+    class Seat(Aggregate):
+        @event("Added")
+        def __init__(self, id: UUID, row: int) -> None:
+            self.row = row
+
+    chosen = uuid4()
+    seat = Seat(chosen, 3)
+    assert seat.id == chosen
+    assert (await again(seat)).row == 3
+
+
+async def test_create_id_derives_the_id_from_what_it_names() -> None:
+    space = uuid4()
+
+    class Page(Aggregate):
+        @staticmethod
+        def create_id(name: str) -> UUID:  # type: ignore[override]
+            return uuid5(space, name)
+
+        @event("Written")
+        def __init__(self, name: str, body: str) -> None:
+            self.name, self.body = name, body
+
+    page = Page("home", "hello")
+    assert page.id == uuid5(space, "home")
+    assert (await again(page)).body == "hello"
+
+
+def test_an_id_that_is_no_uuid_is_refused() -> None:
+    class Seat(Aggregate):
+        @event("Added")
+        def __init__(self, id: UUID) -> None: ...
+
+    with pytest.raises(TypeError, match="the id of Seat is a UUID, not 'A1'"):
+        Seat("A1")  # type: ignore[arg-type]
+
+
+def test_ids_come_from_the_current_system() -> None:
+    with System(seed=7).current():
+        one = Order("Ada")
+    with System(seed=7).current():
+        other = Order("Ada")
+    with System(seed=8).current():
+        third = Order("Ada")
+    assert one.id == other.id != third.id
+
+
+# Inheritance
+
+
+class Special(Order):
+    @event("Blessed")
+    def bless(self, by: str) -> None:
+        self.blessed_by = by
+
+
+async def test_an_inherited_aggregate_records_and_replays_what_it_inherited() -> None:
+    special = Special("Ada")
+    special.ship("rail")
+    special.bless("Bob")
+    rebuilt = await again(special)
+    assert type(rebuilt) is Special
+    assert (rebuilt.status, rebuilt.blessed_by) == ("shipped by rail", "Bob")
+
+
+async def test_an_inherited_aggregate_replays_where_only_it_is_known() -> None:
+    module, special = new_module(), Special("Ada")
+    special.ship("rail")
+    await module.save(special)
+    fresh = type(module.registry)("module orders")
+    module.registry.__dict__.update(fresh.__dict__)
+    rebuilt = await module.get(Special, special.id)
+    assert rebuilt.status == "shipped by rail"
+
+
+async def test_an_aggregate_is_found_as_its_base() -> None:
+    module, special = new_module(), Special("Ada")
+    await module.save(special)
+    assert type(await module.get(Order, special.id)) is Special
+
+
+async def test_an_aggregate_is_not_found_as_another_class() -> None:
+    module, order = new_module(), Order("Ada")
+    await module.save(order)
+    with pytest.raises(AggregateNotFoundError, match=r"orders has no Parcel .*: there is Order"):
+        await module.get(Parcel, order.id)
+
+
+# Loading
+
+
+async def test_an_aggregate_is_loaded_as_it_was_at_a_version() -> None:
+    module, order = new_module(), Order("Ada")
+    order.ship("rail")
+    await module.save(order)
+    assert (await module.get(Order, order.id, version=1)).status == "placed"
+
+
+@pytest.mark.parametrize("version", [0, 3])
+async def test_a_version_that_there_never_was_is_not_found(version: int) -> None:
+    module, order = new_module(), Order("Ada")
+    await module.save(order)
+    with pytest.raises(AggregateNotFoundError, match=f"at version {version}"):
+        await module.get(Order, order.id, version=version)
+
+
+async def test_an_aggregate_that_there_never_was_is_not_found() -> None:
+    module, nobody = new_module(), uuid4()
+    with pytest.raises(AggregateNotFoundError, match=f"orders has no Order {nobody}"):
+        await module.get(Order, nobody)
+
+
+@pytest.mark.parametrize("wrong", ["Order", Order("Ada"), DomainEvent, None])
+async def test_only_aggregates_can_be_loaded(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="takes an aggregate class and an id"):
+        await new_module().get(wrong, uuid4())
+
+
+async def test_an_aggregate_is_loaded_by_a_uuid() -> None:
+    with pytest.raises(TypeError, match="is a UUID, not '17'"):
+        await new_module().get(Order, "17")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [([1], "does not begin an aggregate"), ([0, 2], "does not follow the one before")],
+)
+async def test_rows_that_were_removed_are_named(rows: list[int], says: str) -> None:
+    module, order = new_module(), Order("Ada")
+    order.ship("rail")
+    order.ship("road")
+    stored = [module.mapper.to_stored_event(each) for each in order.pending_events]
+    module.store.recorder.insert_events([stored[row] for row in rows])
+    module.learn(Order)
+    with pytest.raises(DeserializationError, match=says) as caught:
+        await module.get(Order, order.id)
+    assert str(order.id) in str(caught.value)
+
+
+# Reserved fields and fields that cannot be recorded
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_a_decorated_method_cannot_shadow_what_every_event_has(name: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def change(self, {name}: int) -> None: ...", namespace)
+    with pytest.raises(ReservedFieldError, match=f"'{name}'"):
+        type("Thing", (Aggregate,), {"change": event("Changed")(namespace["change"])})
+
+
+@pytest.mark.parametrize("name", [*FOUR, "correlation_id", "causation_id", "timestamp"])
+def test_an_explicit_event_class_cannot_shadow_what_every_event_has(name: str) -> None:
+    with pytest.raises(ReservedFieldError, match=f"has a field '{name}'.*call it something else"):
+        type("Changed", (Aggregate.Event,), {"__annotations__": {name: int}})
+
+
+@pytest.mark.parametrize("name", ["id", "occurred_on_utc"])
+def test_a_directly_subclassed_event_cannot_shadow_what_it_has(name: str) -> None:
+    with pytest.raises(ReservedFieldError, match=f"has a field '{name}'"):
+        type("Opened", (DomainEvent,), {"__annotations__": {name: int}})
+
+
+def test_a_property_shadows_as_a_field_does() -> None:
+    with pytest.raises(ReservedFieldError):
+
+        class Opened(DomainEvent):
+            @property
+            def id(self) -> UUID:  # type: ignore[override]
+                return uuid4()
+
+
+def test_a_refused_definition_leaves_the_name_free() -> None:
+    def thing(field: str) -> Any:
+        changed = {"__annotations__": {field: int}}
+        return type(
+            "Thing", (Aggregate,), {"Changed": type("Changed", (Aggregate.Event,), changed)}
+        )
+
+    with pytest.raises(ReservedFieldError):
+        thing("id")
+    assert thing("size")().version == 1
+
+
+class Mutable:
+    pass
+
+
+@dataclass
+class Thawed:
+    n: int
+
+
+@pytest.mark.parametrize("kind", [Mutable, Thawed, io.StringIO, Callable[[], None], complex])
+def test_a_field_that_cannot_be_recorded_is_refused_when_the_class_is_defined(kind: Any) -> None:
+    with pytest.raises(UnsupportedFieldError, match=r"Order\.Placed\.thing"):
+
+        class Order(Aggregate):
+            class Placed(Aggregate.Created):
+                thing: kind
+
+
+async def test_a_field_without_a_type_hint_comes_back_as_it_was() -> None:
+    class Box(Aggregate):
+        @event("Packed")
+        def __init__(self, content) -> None:  # type: ignore[no-untyped-def]
+            self.content = content
+
+    content = {"a": (1, Decimal("2.0"), START), "b": [uuid4(), None]}
+    rebuilt = await again(Box(content))
+    assert rebuilt.content == content
+    assert type(rebuilt.content["a"]) is tuple
+
+
+async def test_a_value_without_a_type_that_cannot_be_stored_is_refused_by_name() -> None:
+    class Box(Aggregate):
+        @event("Packed")
+        def __init__(self, content) -> None:  # type: ignore[no-untyped-def]
+            self.content = content
+
+    module = new_module()
+    with pytest.raises(SerializationError) as caught:
+        await module.save(Box(object()))
+    assert caught.value.path == "Box.Packed.content"
+    assert list(module.stored_events()) == []
+
+
+async def test_a_value_of_the_wrong_type_is_refused_by_name_and_nothing_is_written() -> None:
+    module = new_module()
+    good, bad = Order("Ada"), Order(17)  # type: ignore[arg-type]
+    with pytest.raises(SerializationError) as caught:
+        await module.save(good, bad)
+    assert caught.value.path == "Order.Placed.customer"
+    assert list(module.stored_events()) == []
+
+
+@pytest.mark.parametrize("at", [datetime(2024, 1, 1), "now"])  # noqa: DTZ001
+async def test_an_event_without_a_proper_time_is_refused_by_name(at: Any) -> None:
+    class Sensor(Aggregate):
+        class Read(Aggregate.Event):
+            value: int
+
+        @event("Installed")
+        def __init__(self) -> None: ...
+
+    module, sensor = new_module(), Sensor()
+    sensor.trigger_event(Sensor.Read, value=1, timestamp=at)
+    with pytest.raises(SerializationError, match=r"Sensor\.Read\.timestamp"):
+        await module.save(sensor)
+
+
+async def test_an_explicit_time_is_the_events_time() -> None:
+    class Sensor(Aggregate):
+        class Read(Aggregate.Event):
+            value: int
+
+        @event("Installed")
+        def __init__(self) -> None: ...
+
+    module, sensor = new_module(), Sensor()
+    then = datetime(2020, 2, 3, tzinfo=UTC)
+    sensor.trigger_event(Sensor.Read, value=1, timestamp=then)
+    await module.save(sensor)
+    stored = list(module.stored_events())[1]
+    assert module.mapper.to_domain_event(stored).occurred_on_utc == then
+
+
+def test_eventsourcings_explicit_topics_are_named_our_way() -> None:
+    with pytest.raises(DefinitionError, match="name="):
+
+        class Order(Aggregate):
+            TOPIC = "order"
+
+
+# Events that no aggregate records
+
+
+class WarehouseOpened(DomainEvent):
+    city: str
+    size: int = 3
+
+
+def test_a_directly_subclassed_event_has_id_and_time_filled_in() -> None:
+    with System(seed=7).current():
+        opened = WarehouseOpened("Ghent")
+    assert type(opened.id) is UUID
+    assert opened.occurred_on_utc == START
+
+
+def test_a_directly_subclassed_event_takes_its_fields_by_position_or_name() -> None:
+    assert WarehouseOpened("Ghent", 4).size == 4
+    assert WarehouseOpened(city="Ghent").city == "Ghent"
+
+
+def test_a_directly_subclassed_event_is_frozen_and_compares_by_content() -> None:
+    one = WarehouseOpened("Ghent", id=UUID(int=1), occurred_on_utc=START)
+    same = WarehouseOpened("Ghent", id=UUID(int=1), occurred_on_utc=START)
+    assert one == same
+    assert hash(one) == hash(same)
+    with pytest.raises(FrozenInstanceError):
+        one.city = "Bruges"  # type: ignore[misc]
+
+
+def test_a_directly_subclassed_event_may_hold_anything_because_it_is_not_recorded() -> None:
+    class Loaded(DomainEvent):
+        stream: io.StringIO
+
+    assert Loaded(io.StringIO("a")).stream.read() == "a"
+
+
+def test_a_subclass_of_a_direct_event_adds_its_fields() -> None:
+    class BigWarehouseOpened(WarehouseOpened):
+        floors: int = 2
+
+    opened = BigWarehouseOpened("Ghent", floors=5)
+    assert (opened.city, opened.floors) == ("Ghent", 5)
+    assert type(opened.id) is UUID
