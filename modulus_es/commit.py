@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from modulus_es.stores.port import OutboxRow
     from modulus_es.unit_of_work import UnitOfWork
 
+BREADTH_LIMIT = 1000
+"""How many events one event may cause before the commit."""
+
 Recorded = list[tuple[Any, Any]]
 """Pending events, each with its aggregate."""
 
@@ -57,8 +60,9 @@ async def _collect(uow: UnitOfWork) -> Recorded:
     seen: dict[UUID, int] = {}
     published = 0
     fresh: list[Any] = []
+    first = 0
     dispatcher = uow.module.dispatcher
-    for _ in range(DEPTH_LIMIT + 1):
+    for depth in range(DEPTH_LIMIT + 1):
         fresh = []
         for id_, aggregate in tuple(uow.aggregates.items()):
             pending = aggregate.pending_events
@@ -70,12 +74,15 @@ async def _collect(uow: UnitOfWork) -> Recorded:
         published = len(uow.published)
         if not fresh or not dispatcher.has_before_commit:
             return recorded
+        first = first or len(fresh)
+        if len(recorded) + published > first * BREADTH_LIMIT:
+            break
         for event in fresh:
             await dispatcher.before_commit(event, uow)
     raise CascadeDepthError(
-        f"events of one unit of work in {uow.module.name} cause each other {DEPTH_LIMIT} times "
-        f"over, the last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler "
-        "causes the event that it handles"
+        f"events of one unit of work in {uow.module.name} cause each other {depth} times over, "
+        f"the last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler causes "
+        "the event that it handles"
     )
 
 
