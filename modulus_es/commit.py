@@ -62,7 +62,7 @@ async def _collect(uow: UnitOfWork) -> Recorded:
     fresh: list[Any] = []
     first = 0
     dispatcher = uow.module.dispatcher
-    for depth in range(DEPTH_LIMIT + 1):
+    for _ in range(DEPTH_LIMIT + 1):
         fresh = []
         for id_, aggregate in tuple(uow.aggregates.items()):
             pending = aggregate.pending_events
@@ -80,8 +80,8 @@ async def _collect(uow: UnitOfWork) -> Recorded:
         for event in fresh:
             await dispatcher.before_commit(event, uow)
     raise CascadeDepthError(
-        f"events of one unit of work in {uow.module.name} cause each other {depth} times over, "
-        f"the last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler causes "
+        f"events of one unit of work in {uow.module.name} cause each other without end, the "
+        f"last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler causes "
         "the event that it handles"
     )
 

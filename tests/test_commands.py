@@ -247,7 +247,7 @@ async def test_none_where_a_value_is_promised_is_refused_and_nothing_is_written(
         uow.add(Order(1))
         return answer
 
-    with pytest.raises(HandlerResultError, match="place answered None to PlaceOrder.*UUID"):
+    with pytest.raises(HandlerResultError, match=r"place answered None to PlaceOrder.*UUID"):
         await orders.send(PlaceOrder(1))
     assert topics(orders) == []
 
@@ -603,7 +603,7 @@ def test_a_lambda_needs_a_name(orders: Module) -> None:
 
 
 def test_a_parameter_without_a_type_names_handler_and_parameter(orders: Module) -> None:
-    with pytest.raises(HandlerSignatureError, match="ping.*greeting.*no type annotation"):
+    with pytest.raises(HandlerSignatureError, match=r"ping.*greeting.*no type annotation"):
 
         @orders.handles(Ping)
         def ping(command: Ping, greeting) -> str:  # type: ignore[no-untyped-def]
@@ -622,7 +622,7 @@ async def test_a_missing_service_names_handler_and_parameter_and_nothing_is_writ
         uow.add(Order(1))
         return "pong"
 
-    with pytest.raises(ServiceNotFoundError, match="ping.*warehouse: Warehouse"):
+    with pytest.raises(ServiceNotFoundError, match=r"ping.*warehouse: Warehouse"):
         await orders.send(Ping())
     assert topics(orders) == []
 
