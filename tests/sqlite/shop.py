@@ -108,11 +108,13 @@ def run(work: Any) -> Any:
     return asyncio.run(work)
 
 
-def python(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+def python(
+    script: str, *arguments: object, interpreter: str = sys.executable, **options: Any
+) -> subprocess.Popen[str]:
     """Another Python, which finds this module, running a piece of code."""
     head = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     return subprocess.Popen(
-        [sys.executable, "-c", head + script, *map(str, arguments)],
+        [interpreter, "-c", head + script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
