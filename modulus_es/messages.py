@@ -30,6 +30,7 @@ CONTRACT = ("event_id", "occurred_on", "correlation_id", "causation_id")
 """What every integration event has beside its own fields."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Message:
     """Base of all messages; makes each subclass a frozen record under a stable name."""
 
@@ -63,7 +64,6 @@ class Message:
     __repr__ = readable
 
 
-@dataclass_transform(frozen_default=True)
 class Command(Message, Generic[T]):
     """A request to change something; ``T`` is what it answers.
 
@@ -78,7 +78,6 @@ class Command(Message, Generic[T]):
     """
 
 
-@dataclass_transform(frozen_default=True)
 class Query(Message, Generic[T]):
     """A request to know something; ``T`` is what it answers. It changes nothing.
 
@@ -89,7 +88,6 @@ class Query(Message, Generic[T]):
     """
 
 
-@dataclass_transform(frozen_default=True)
 class StreamQuery(Message, Generic[T]):
     """A request to know many things, answered one ``T`` after the other.
 
@@ -100,7 +98,6 @@ class StreamQuery(Message, Generic[T]):
     """
 
 
-@dataclass_transform(frozen_default=True)
 class IntegrationEvent(Message):
     """Something that happened in one module, as a contract that the others see.
 
