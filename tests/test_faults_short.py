@@ -14,7 +14,6 @@ from benchmarks.faults.everything import SCENARIOS
 pytestmark = pytest.mark.slow
 
 OPEN = {
-    6: "an exception after the recorder's commit leaves a message that is recorded and not relayed",
     33: "one row whose bytes cannot be read hides the whole table of events",
 }
 
