@@ -1,8 +1,9 @@
-"""Make the helpers beside these tests importable."""
+"""Make the helpers beside these tests, and the codec's examples, importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
