@@ -44,8 +44,10 @@ class InboxSQL(Statements):
         "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
     )
+    # Left to itself SQLite would rather read the whole table than sort a few rows.
     unprocessed = (
-        "SELECT * FROM $inbox WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
+        "SELECT * FROM $inbox INDEXED BY $inbox_lane "
+        "WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
     all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
     processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
@@ -91,7 +93,8 @@ class InboxSQL(Statements):
     )
     # What a file that was altered may lack: a lane whose first row does not know it.
     stuck = (
-        "SELECT 1 FROM $inbox WHERE ordered = 1 AND ready = 0 AND processed_at IS NULL "
+        "SELECT 1 FROM $inbox INDEXED BY $inbox_lane "
+        "WHERE ordered = 1 AND ready = 0 AND processed_at IS NULL "
         "AND dead_at IS NULL AND NOT EXISTS (SELECT 1 FROM $inbox AS earlier "
         "WHERE earlier.handler = $inbox.handler AND earlier.key = $inbox.key "
         "AND earlier.ordered = 1 AND earlier.processed_at IS NULL AND earlier.dead_at IS NULL "

@@ -25,8 +25,10 @@ class OutboxSQL(Statements):
         "SELECT * FROM $outbox WHERE route = ? AND position > ? AND delivered_at IS NULL "
         "AND dead_at IS NULL ORDER BY position LIMIT ?"
     )
+    # Left to itself SQLite would rather read the whole table than sort a few rows.
     undelivered = (
-        "SELECT * FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
+        "SELECT * FROM $outbox INDEXED BY $outbox_pending "
+        "WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
     all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
