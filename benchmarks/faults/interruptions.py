@@ -335,7 +335,7 @@ async def _cancelled_threads(path: Path, times: int) -> int:
 
 @scenario(7, "tasks cancelled at random moments of a save, the lock contended")
 def cancellations(full: bool, folder: Path) -> Outcome:
-    times = 300 if full else 40
+    times = 200 if full else 40
     url = url_of(folder / "shop.db")
     cancelled, wrong, stored, found = answer_of(cancelled_saves, url, times)
     ambiguous = asyncio.run(_cancelled_threads(folder / "naive.db", 60))

@@ -411,7 +411,7 @@ async def _always_fails(count: int) -> Outcome:
 
 @scenario(36, "loss 20 %, duplicates 20 %, reordering 20 %, delays, a partition, healed")
 def bad_network(full: bool, folder: Path) -> Outcome:
-    return asyncio.run(_bad_network(folder, 1_000 if full else 100))
+    return asyncio.run(_bad_network(folder, 300 if full else 100))
 
 
 async def _bad_network(folder: Path, count: int) -> Outcome:
