@@ -140,8 +140,7 @@ def _on_its_way(
 
 def _effects(module: Module) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
-    for stored in module.stored_events():
-        recorded = module.mapper.read(stored)
+    for _, recorded in module.readable_events():
         if recorded.causation_id is not None:
             counts[recorded.causation_id, recorded.handler or ""] += 1
     for row in module.store.outbox_rows():

@@ -14,9 +14,9 @@ from modulus_es.bus import MessageBus
 from modulus_es.consumer import Consumer
 from modulus_es.dispatcher import STRATEGIES, Dispatcher, Strategy
 from modulus_es.domain import Aggregate, DomainEvent, event_classes
-from modulus_es.errors import StaleSystemError
+from modulus_es.errors import DeserializationError, StaleSystemError
 from modulus_es.handlers import Handler
-from modulus_es.mapper import EventMapper
+from modulus_es.mapper import EventMapper, Recorded
 from modulus_es.mediator import Mediator
 from modulus_es.messages import Command, Query, StreamQuery
 from modulus_es.naming import Registry
@@ -139,6 +139,18 @@ class Module:
             batch = self.store.recorder.select_notifications(position, 1000)
             yield from batch
             position = batch[-1].id + 1 if len(batch) == 1000 else None
+
+    def readable_events(self) -> Iterator[tuple[Any, Recorded]]:
+        """The recorded events, stored and as far as they can be read without their class.
+
+        A row whose bytes were damaged is left out here; `System.events` shows it.
+        """
+        for stored in self.stored_events():
+            try:
+                recorded = self.mapper.read(stored)
+            except DeserializationError:
+                continue
+            yield stored, recorded
 
     # What is registered
 

@@ -13,24 +13,14 @@ from benchmarks.faults.everything import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-OPEN = {
-    33: "one row whose bytes cannot be read hides the whole table of events",
-}
 
-
-def cases() -> list[object]:
-    """One a scenario; what is known not to hold yet is said by name."""
-    return [
-        pytest.param(
-            number,
-            id=f"{number} {SCENARIOS[number].title}",
-            marks=[pytest.mark.xfail(reason=OPEN[number], strict=False)] if number in OPEN else [],
-        )
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id=f"{number} {SCENARIOS[number].title}")
         for number in sorted(SCENARIOS)
-    ]
-
-
-@pytest.mark.parametrize("number", cases())
+    ],
+)
 def test_a_fault_does_no_harm_and_its_control_does(number: int, tmp_path: Path) -> None:
     outcome = SCENARIOS[number].run(False, tmp_path)
     assert outcome.holds, outcome

@@ -88,8 +88,7 @@ class _Builder:
 
     def _recorded(self, module: Module) -> None:
         counts: Counter[tuple[str, str]] = Counter()
-        for stored in module.stored_events():
-            recorded = module.mapper.read(stored)
+        for stored, recorded in module.readable_events():
             counts[stored.topic, recorded.handler or ""] += 1
             self._types[str(recorded.id)] = stored.topic
         for (topic, name), count in counts.items():

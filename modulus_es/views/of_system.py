@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from modulus_es.errors import DeserializationError
 from modulus_es.ledger import LedgerRow
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
@@ -18,6 +19,7 @@ from modulus_es.views.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
+    from eventsourcing.persistence import Notification
 
     from modulus_es.module import Module
     from modulus_es.system import System
@@ -60,9 +62,28 @@ def ledger(rows: Iterable[LedgerRow]) -> pd.DataFrame:
     return frames.ledger_frame(rows)
 
 
+def _unreadable(module: Module, stored: Notification, error: DeserializationError) -> EventRow:
+    """A row whose bytes cannot be read: shown, with what is wrong in its data."""
+    return EventRow(
+        stored.id,
+        module.name,
+        stored.topic.rpartition(".")[0],
+        str(stored.originator_id),
+        stored.originator_version,
+        stored.topic,
+        "",
+        None,
+        {"unreadable": str(error)},
+    )
+
+
 def _events(module: Module) -> Iterator[EventRow]:
     for stored in module.stored_events():
-        recorded = module.mapper.read(stored)
+        try:
+            recorded = module.mapper.read(stored)
+        except DeserializationError as error:
+            yield _unreadable(module, stored, error)
+            continue
         cls: Any = module.registry.get(stored.topic)
         owner = getattr(cls, "__aggregate__", None)
         data = msgspec.json.decode(recorded.data)
@@ -87,7 +108,7 @@ def timeline(system: System, **filters: Any) -> Timeline:
     causes = {
         str(recorded.id): recorded.causation_id
         for module in system.modules
-        for recorded in map(module.mapper.read, module.stored_events())
+        for _, recorded in module.readable_events()
     }
     marks = marks_from(
         ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 class EventRow(NamedTuple):
     """A recorded domain event, as its module's store holds it.
 
+    A row that cannot be read has no time, and says why in ``data``.
     ``handler`` is the handler in whose unit of work it was recorded; empty
     where the caller recorded it.
 
@@ -26,7 +27,7 @@ class EventRow(NamedTuple):
     version: int
     type: str
     event_id: str
-    occurred_on_utc: datetime
+    occurred_on_utc: datetime | None
     data: Mapping[str, Any]
     correlation_id: str | None = None
     causation_id: str | None = None
