@@ -33,7 +33,8 @@ class StoredClock:
 
         def work_and_note(cursor: sqlite3.Cursor) -> T:
             cursor.execute(
-                "UPDATE modulus_store SET value = ?1 WHERE name = 'clock' AND value < ?1", (stamp,)
+                "UPDATE modulus_store SET value = :p1 WHERE name = 'clock' AND value < :p1",
+                {"p1": stamp},
             )
             return work(cursor)
 

@@ -18,6 +18,7 @@ from modulus_es.stores.sqlite.rows import (
     in_order,
     inbox_row,
     micros,
+    numbered,
     pages,
     selecting,
     unreadable_delivery,
@@ -61,7 +62,7 @@ class Inbox:
                     stamp,
                     ordered,
                 )
-                if not cursor.execute(self._sql.insert, values).rowcount:
+                if not cursor.execute(self._sql.insert, numbered(values)).rowcount:
                     cursor.execute(self._sql.repeated, values[:3])
                     repeated.append((envelope.message_id, handler))
         return repeated
@@ -84,7 +85,7 @@ class Inbox:
             micros(now),
             error,
         )
-        if not cursor.execute(self._sql.insert_dead, values).rowcount:
+        if not cursor.execute(self._sql.insert_dead, numbered(values)).rowcount:
             cursor.execute(self._sql.repeated, values[:3])
 
     def any_waits(self, select: Select, handlers: frozenset[str]) -> bool:
@@ -182,7 +183,7 @@ class Inbox:
             return []
         if row.ordered:
             self._go_on(cursor, row)
-            cursor.execute(self._sql.demote, (row.handler, row.envelope.key))
+            cursor.execute(self._sql.demote, numbered((row.handler, row.envelope.key)))
         return [row]
 
     def forget(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
@@ -213,7 +214,7 @@ class Inbox:
 
     def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
         if row.ordered:
-            cursor.execute(self._sql.promote, (row.handler, row.envelope.key))
+            cursor.execute(self._sql.promote, numbered((row.handler, row.envelope.key)))
 
     def _waiting(self, select: Select, handlers: frozenset[str]) -> Iterator[InboxRow]:
         """The first of each lane, in order of position, fetched as far as it is read."""

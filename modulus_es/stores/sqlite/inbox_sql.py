@@ -11,14 +11,14 @@ class InboxSQL(Statements):
     insert = (
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
         "headers, body, received_at, available_at, ordered, ready, out_of_order) "
-        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, "
-        "?12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ?3 AND key = ?7 "
+        "SELECT :p1, :p2, :p3, :p4, :p5, :p6, :p7, :p8, :p9, :p10, :p11, :p11, :p12, "
+        ":p12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = :p3 AND key = :p7 "
         "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
-        "?8 > 0 AND ?8 < coalesce((SELECT max(sent_position) FROM $inbox "
-        "WHERE source = ?1 AND handler = ?3 AND key = ?7), 0) "
+        ":p8 > 0 AND :p8 < coalesce((SELECT max(sent_position) FROM $inbox "
+        "WHERE source = :p1 AND handler = :p3 AND key = :p7), 0) "
         # Not ON CONFLICT, which would use up a position.
         "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
-        "WHERE source = ?1 AND message_id = ?2 AND handler = ?3)"
+        "WHERE source = :p1 AND message_id = :p2 AND handler = :p3)"
     )
     repeated = (
         "UPDATE $inbox SET duplicates = duplicates + 1 "
@@ -27,9 +27,10 @@ class InboxSQL(Statements):
     insert_dead = (
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
         "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
-        "dead_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 1, 0, ?12, ?11 "
+        "dead_at) "
+        "SELECT :p1, :p2, :p3, :p4, :p5, :p6, :p7, :p8, :p9, :p10, :p11, :p11, 1, 0, :p12, :p11 "
         "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
-        "WHERE source = ?1 AND message_id = ?2 AND handler = ?3)"
+        "WHERE source = :p1 AND message_id = :p2 AND handler = :p3)"
     )
     # One step down the index for each handler, however many rows wait for it.
     handlers = (
@@ -77,13 +78,13 @@ class InboxSQL(Statements):
     )
     promote = (
         "UPDATE $inbox SET ready = 1 WHERE position = (SELECT min(position) FROM $inbox "
-        "WHERE handler = ?1 AND key = ?2 AND ordered = 1 AND processed_at IS NULL "
+        "WHERE handler = :p1 AND key = :p2 AND ordered = 1 AND processed_at IS NULL "
         "AND dead_at IS NULL) AND ready = 0"
     )
     demote = (
-        "UPDATE $inbox SET ready = 0 WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "UPDATE $inbox SET ready = 0 WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL AND ready = 1 AND position > "
-        "(SELECT min(position) FROM $inbox WHERE handler = ?1 AND key = ?2 AND ordered = 1 "
+        "(SELECT min(position) FROM $inbox WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL)"
     )
     revive = (

@@ -51,6 +51,14 @@ def selecting(cursor: sqlite3.Cursor) -> Select:
     return select
 
 
+def numbered(values: Sequence[object]) -> dict[str, object]:
+    """Parameters for a statement that uses some of them more than once: ``:p1``, ``:p2``.
+
+    SQLite's own ``?1`` is taken for a name by Python 3.12.1, which warns of it.
+    """
+    return {f"p{number}": value for number, value in enumerate(values, 1)}
+
+
 def pages(select: Select, statement: str, *first: object) -> Iterator[sqlite3.Row]:
     """The rows of a statement that goes on after a position, fetched as far as they are read."""
     last: int | None = 0
