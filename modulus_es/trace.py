@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -119,7 +120,7 @@ class Trace:
             raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
         self._records: deque[TraceRecord] = deque(maxlen=limit)
         self._count = 0
-        self._watchers: list[Callable[[TraceRecord], None]] = []
+        self._watchers: tuple[Callable[[TraceRecord], None], ...] = ()
 
     @property
     def limit(self) -> int:
@@ -136,12 +137,25 @@ class Trace:
         self._records.append(record)
         self._count += 1
         for watcher in self._watchers:
-            watcher(record)
+            try:
+                watcher(record)
+            except Exception:
+                # It looks on; what it looks at must not fail because of it.
+                self._stop(watcher)
+                logging.getLogger(__name__).exception(
+                    "a watcher of the trace failed at %r, and is not called again", record
+                )
 
     def watch(self, watcher: Callable[[TraceRecord], None]) -> Callable[[], None]:
-        """Call ``watcher`` with every record from now on; answers how to stop that."""
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
+        """Call ``watcher`` with every record from now on; answers how to stop that.
+
+        One that raises is logged, and not called again.
+        """
+        self._watchers = (*self._watchers, watcher)
+        return lambda: self._stop(watcher)
+
+    def _stop(self, watcher: Callable[[TraceRecord], None]) -> None:
+        self._watchers = tuple(each for each in self._watchers if each is not watcher)
 
     def of_kind(self, *kinds: str) -> list[TraceRecord]:
         """The kept records of these kinds."""

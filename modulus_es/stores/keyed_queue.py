@@ -43,6 +43,7 @@ class KeyedQueue:
         self._ready: list[tuple[int, int, _Entry]] = []
         self._waiting: list[tuple[datetime, int, int, _Entry]] = []
         self._aside: list[_Entry] = []
+        self._blocked: dict[str, list[_Entry]] = {}
         self._leases: dict[str, deque[tuple[datetime, _Entry]]] = {}
         self._tokens = count(1)
         self._now: datetime | None = None
@@ -123,6 +124,9 @@ class KeyedQueue:
 
     def _bring_up_to(self, owner: str, now: datetime) -> None:
         self._now = now
+        if owner in self._blocked:
+            for entry in self._blocked.pop(owner):
+                self._offer_next(entry.lane)
         for other, leases in self._leases.items():
             while leases:
                 until, entry = leases[0]
@@ -164,17 +168,28 @@ class KeyedQueue:
                 self._leave(entry)
                 self._aside.append(entry)
             elif self._candidate(entry.lane, owner) is not entry:
-                # A scheduled row came due and stands before it; or somebody else has taken one
-                # that does, and then it is offered again when that is out of its way.
                 heappop(self._ready)
                 entry.offered = 0
-                if self._candidate(entry.lane) is not entry:
-                    self._offer_next(entry.lane)
+                self._hold_back(entry)
             else:
                 if not keep:
                     heappop(self._ready)
                 return entry
         return None
+
+    def _hold_back(self, entry: _Entry) -> None:
+        """It is not the turn of this row: offer the one whose turn it is, if it is anybody's."""
+        taker = ""
+        for other in self._lanes[entry.lane]:
+            if other is entry:
+                # Only who has taken those before it may have it: offer it when he asks.
+                self._blocked.setdefault(taker, []).append(entry)
+                return
+            if not other.taken:
+                # A scheduled row came due, and stands before it.
+                self._offer_next(entry.lane)
+                return
+            taker = other.row.claimed_by
 
     def _join(self, entry: _Entry) -> None:
         lane = self._lanes.setdefault(entry.lane, [])
