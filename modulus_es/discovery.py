@@ -78,8 +78,7 @@ def discover(module: Module, *places: Any) -> list[str]:
     for place in places:
         for python_module in _below(place):
             for target in _defined_in(python_module):
-                _register(module, target)
-                names[handler_name(target)] = None
+                names.update(dict.fromkeys(_register(module, target)))
     return list(names)
 
 
@@ -109,9 +108,11 @@ def _defined_in(python_module: ModuleType) -> Iterator[Any]:
             yield value
 
 
-def _register(module: Module, target: Any) -> None:
+def _register(module: Module, target: Any) -> Iterator[str]:
     marks = target.__dict__.get(_MARK, ())
     for call, message, options in marks:
         getattr(module, call)(message, **options)(target)
+        yield handler_name(target, options.get("name"))
     if not marks:
         module.registrations.add_found(target)
+        yield handler_name(target)

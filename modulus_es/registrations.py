@@ -71,7 +71,7 @@ class Registrations:
             call = "projects"
         elif isinstance(message, type) and issubclass(message, _TAKES["on"]):
             call = "on"
-        self.add(call, target)
+        getattr(self._module, call)(target)
 
     def forget(self, handler: Any) -> None:
         """Remove a handler or projector; see `Module.forget`."""

@@ -16,6 +16,7 @@ from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     DefinitionError,
     HandlerNotFoundError,
+    PublishError,
     StoreURLError,
     TransportURLError,
 )
@@ -194,9 +195,16 @@ class System(Looking):
                 f"{stable_name(type(event))} is an integration event, and needs the outbox of the "
                 "module that it comes from: await module.bus.publish(event)"
             )
+        failed: list[PublishError] = []
         for module in self.modules:
             if module.dispatcher.handlers_of(type(event)) or not isinstance(event, DomainEvent):
-                await module.mediator.publish(event)
+                try:
+                    await module.mediator.publish(event)
+                except PublishError as error:
+                    failed.append(error)
+        if failed:
+            said = "; ".join(error.message for error in failed)
+            raise PublishError(said, [each for error in failed for each in error.exceptions])
 
     def run(
         self, until: datetime | timedelta | None = None, limit: int | None = None

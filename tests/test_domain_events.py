@@ -278,6 +278,18 @@ async def test_every_handler_runs_then_one_group_carries_all_failures(orders: Mo
     assert "2 handlers of Noticed failed" in str(caught.value)
 
 
+async def test_a_failure_in_one_module_keeps_no_other_from_its_handlers(
+    system: System, orders: Module
+) -> None:
+    log: list[str] = []
+    failing(orders, Noticed, "x1", log=log)
+    failing(system.module("inventory"), Noticed, "a", "x2", log=log)
+    with pytest.raises(PublishError) as caught:
+        await system.publish(Noticed())
+    assert log == ["x1", "a", "x2"]
+    assert [str(error) for error in caught.value.exceptions] == ["x1", "x2"]
+
+
 async def test_a_failure_says_which_handler_it_came_from(orders: Module) -> None:
     failing(orders, Noticed, "x1", log=[])
     with pytest.raises(PublishError) as caught:
