@@ -47,10 +47,12 @@ def steps(*, quick: bool) -> list[Step]:
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
     for version, python in pythons.items():
         pytest = [python, "-m", "pytest", *PARALLEL]
-        # What kills processes and storms cells takes minutes, and tells the same on each Python.
-        which = [] if python == here else ["-m", "not slow", *FEWER]
+        # What kills processes and storms cells takes minutes: `make faults` does that.
+        which = ["-m", "not slow", *([] if python == here else FEWER)]
         checks.append(Step(f"tests and doctests, Python {version}", [*pytest, *which]))
         checks.append(Step(f"notebooks, Python {version}", [*pytest, *nbval]))
+    packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
+    checks.append(Step("the wheel, outside the checkout", packaging))
     return checks
 
 
