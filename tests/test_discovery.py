@@ -32,7 +32,7 @@ log = []
     "application/classes.py": """
 from abc import ABC, abstractmethod
 from modulus_es import *
-from shop.model import *
+from cornershop.model import *
 class Place(CommandHandler[PlaceOrder]):
     def handle(self, command: PlaceOrder, uow: UnitOfWork) -> int:
         uow.add(Order(command.total))
@@ -61,8 +61,8 @@ class Unfinished(ABC, CommandHandler[PlaceOrder]):
 """,
     "application/functions.py": """
 from modulus_es import on, projects
-from shop.model import *
-from shop.application.classes import Place, Reserve
+from cornershop.model import *
+from cornershop.application.classes import Place, Reserve
 @on(Order.Placed)
 def tell(placed: Order.Placed) -> None:
     log.append("tell")
@@ -85,15 +85,15 @@ NAMES = [
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def cornershop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     for name, text in FILES.items():
-        path = tmp_path / "shop" / name
+        path = tmp_path / "cornershop" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    yield importlib.import_module("shop")
-    for name in [each for each in sys.modules if each.split(".")[0] == "shop"]:
+    yield importlib.import_module("cornershop")
+    for name in [each for each in sys.modules if each.split(".")[0] == "cornershop"]:
         del sys.modules[name]
 
 
@@ -102,27 +102,31 @@ def orders() -> Module:
     return System(seed=7).module("orders")
 
 
-def test_everything_below_a_package_is_found(shop: ModuleType, orders: Module) -> None:
-    assert orders.discover(shop) == NAMES
+def test_everything_below_a_package_is_found(cornershop: ModuleType, orders: Module) -> None:
+    assert orders.discover(cornershop) == NAMES
     assert sorted(handler.name for _, handler in orders.handlers()) == sorted(NAMES)
 
 
-def test_calling_it_twice_registers_once(shop: ModuleType, orders: Module) -> None:
-    assert orders.discover(shop) == orders.discover(shop, "shop.application") == NAMES
+def test_calling_it_twice_registers_once(cornershop: ModuleType, orders: Module) -> None:
+    assert (
+        orders.discover(cornershop)
+        == orders.discover(cornershop, "cornershop.application")
+        == NAMES
+    )
     assert len(list(orders.handlers())) == len(NAMES)
 
 
-def test_a_place_may_be_given_by_its_name(shop: ModuleType, orders: Module) -> None:
-    assert orders.discover("shop.application.functions") == NAMES[-2:]
+def test_a_place_may_be_given_by_its_name(cornershop: ModuleType, orders: Module) -> None:
+    assert orders.discover("cornershop.application.functions") == NAMES[-2:]
 
 
-def test_several_places_are_looked_into(shop: ModuleType, orders: Module) -> None:
-    found = orders.discover("shop.application.classes", "shop.application.functions")
+def test_several_places_are_looked_into(cornershop: ModuleType, orders: Module) -> None:
+    found = orders.discover("cornershop.application.classes", "cornershop.application.functions")
     assert found == NAMES
 
 
-def test_what_a_class_says_of_itself_counts(shop: ModuleType, orders: Module) -> None:
-    orders.discover(shop)
+def test_what_a_class_says_of_itself_counts(cornershop: ModuleType, orders: Module) -> None:
+    orders.discover(cornershop)
     handlers = {handler.name: handler for _, handler in orders.handlers()}
     assert handlers["Check"].phase == "before_commit"
     assert handlers["Reserve"].ordered is False
@@ -130,9 +134,9 @@ def test_what_a_class_says_of_itself_counts(shop: ModuleType, orders: Module) ->
     assert handlers["Reserve"].retry.attempts == 2
 
 
-async def test_what_is_found_works(shop: ModuleType, orders: Module) -> None:
-    orders.discover(shop)
-    model = importlib.import_module("shop.model")
+async def test_what_is_found_works(cornershop: ModuleType, orders: Module) -> None:
+    orders.discover(cornershop)
+    model = importlib.import_module("cornershop.model")
     assert (await orders.send(model.PlaceOrder(3))).value == 3
     assert (await orders.query(model.CountOrders())).value == 1
     assert [n async for n in orders.stream(model.ListOrders())] == [1]
@@ -141,15 +145,15 @@ async def test_what_is_found_works(shop: ModuleType, orders: Module) -> None:
 
 
 def test_a_name_that_two_python_modules_use_for_one_message_is_an_error(
-    shop: ModuleType, orders: Module
+    cornershop: ModuleType, orders: Module
 ) -> None:
-    model = importlib.import_module("shop.model")
+    model = importlib.import_module("cornershop.model")
 
     def tell(placed: object) -> None: ...
 
     orders.on(model.Order.Placed)(tell)
     with pytest.raises(NameClashError, match="give name="):
-        orders.discover(shop)
+        orders.discover(cornershop)
 
 
 @pytest.mark.parametrize("wrong", [3, None, Path()], ids=repr)
