@@ -48,8 +48,7 @@ def steps(*, quick: bool) -> list[Step]:
     for version, python in pythons.items():
         pytest = [python, "-m", "pytest", *PARALLEL]
         # What kills processes and storms cells takes minutes: `make faults` does that.
-        which = ["-m", "not slow", *([] if python == here else FEWER)]
-        checks.append(Step(f"tests and doctests, Python {version}", [*pytest, *which]))
+        checks.append(Step(f"tests and doctests, Python {version}", [*pytest, "-m", "not slow"]))
         checks.append(Step(f"notebooks, Python {version}", [*pytest, *nbval]))
     packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
     checks.append(Step("the wheel, outside the checkout", packaging))
