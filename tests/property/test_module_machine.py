@@ -319,6 +319,7 @@ class Impure(ModuleMachine):
 
 
 @pytest.mark.parametrize("machine", [Distrustful, Draining, Impure])
+@pytest.mark.slow
 def test_a_wrong_module_or_model_is_found_out(machine: Any) -> None:
     # The first failure will do: nobody reads a control's smallest example.
     quickly = examples(
