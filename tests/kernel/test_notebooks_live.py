@@ -28,8 +28,8 @@ def run(kernel: Kernel, source: str, raises: bool) -> Outcome:
     return outcome
 
 
-def test_there_are_notebooks() -> None:
-    assert PATHS
+def test_there_are_notebooks_that_define_in_cells() -> None:
+    assert [path for path in PATHS if any(defines(source) for source, _ in cells_of(path))]
 
 
 @pytest.mark.slow
@@ -37,7 +37,10 @@ def test_there_are_notebooks() -> None:
 def test_any_cell_runs_twice_more_and_definitions_in_any_order(
     path: Path, fresh_kernel: Kernel
 ) -> None:
-    kernel, cells = fresh_kernel, cells_of(path)
+    kernel = fresh_kernel
+    # A cell that removes what the notebook wrote leaves nothing to look at: it comes last.
+    tidying = [cell for cell in cells_of(path) if ".cleanup()" in cell[0]]
+    cells = [cell for cell in cells_of(path) if cell not in tidying]
     for source, raises in cells:
         run(kernel, source, raises)
     kernel.ok(PROBES)
@@ -47,7 +50,6 @@ def test_any_cell_runs_twice_more_and_definitions_in_any_order(
             run(kernel, source, raises)
     assert kernel.value("_registered()") == registered
     definitions = [cell for cell in cells if defines(cell[0])]
-    assert definitions
     Random(path.name).shuffle(definitions)
     for source, raises in definitions:
         run(kernel, source, raises)
@@ -55,6 +57,8 @@ def test_any_cell_runs_twice_more_and_definitions_in_any_order(
     assert kernel.value("_doubled()") == []
     assert kernel.value("_lost()") == 0
     assert kernel.value("await _replayed()") > 0
+    for source, raises in tidying * 2:
+        run(kernel, source, raises)
 
 
 def test_what_defines_and_what_makes_a_system_is_told_apart() -> None:
