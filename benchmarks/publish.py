@@ -1,0 +1,176 @@
+"""Publish one event to 1, 10 or 100 handlers, and to 10 class handlers with injection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from benchmarks.harness import Row, Subject, Work
+from benchmarks.marks import Mark
+from modulus_es import DomainEvent, System
+
+LOOP = "limit: for h in handlers: await h(e)"
+OURS = "modulus_es"
+
+
+class Ticked(DomainEvent):
+    """The event that is published."""
+
+    number: int
+
+
+class Clock:
+    """Something to inject."""
+
+
+class Log:
+    """Something to inject."""
+
+
+class Store:
+    """Something to inject, which notes who was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+
+def async_handlers(many: int, calls: list[Any]) -> list[Callable[[Any], Awaitable[None]]]:
+    """Handlers that note the call: the first the event, the others their own number.
+
+    Together they tell the count, the order and the contents, at the price of a counter.
+    """
+
+    def first() -> Callable[[Any], Awaitable[None]]:
+        async def handler(event: Ticked) -> None:
+            calls.append(event)
+
+        return handler
+
+    def other(number: int) -> Callable[[Any], Awaitable[None]]:
+        async def handler(event: Ticked) -> None:
+            calls.append(number)
+
+        return handler
+
+    return [first(), *(other(number) for number in range(1, many))]
+
+
+def check_calls(work: Work, calls: list[Any], events: Sequence[Any], many: int) -> None:
+    """Every event reached every handler, in order."""
+    work.did(len(calls) // many)
+    work.same("calls", len(calls), many * len(events))
+    work.same("contents", calls[::many], list(events))
+    for number in range(1, many):
+        if calls[number::many] != [number] * len(events):
+            work.same(f"calls of handler {number}", calls[number::many], [number] * len(events))
+            break
+
+
+async def bare_loop(many: int, work: Work) -> None:
+    calls: list[Any] = []
+    handlers = async_handlers(many, calls)
+    events = [Ticked(number) for number in range(work.count)]
+    with work.timed():
+        for event in events:
+            for handler in handlers:
+                await handler(event)
+    check_calls(work, calls, events, many)
+
+
+async def ours(many: int, work: Work) -> None:
+    calls: list[Any] = []
+    system = System(seed=7)
+    module = system.module("ticks")
+    for number, handler in enumerate(async_handlers(many, calls)):
+        module.on(Ticked, name=f"handler_{number}")(handler)
+    events = [Ticked(number) for number in range(work.count)]
+    with work.timed():
+        for event in events:
+            await module.publish(event)
+    check_calls(work, calls, events, many)
+    traced = len(system.trace) + system.trace.dropped
+    work.same("at least a trace record for each event", traced >= work.count, True)
+
+
+def injected_class(number: int) -> type:
+    """A class handler; the second and the third note what was injected, and not their number."""
+
+    class Handler:
+        def __init__(self, clock: Clock, log: Log, store: Store) -> None:
+            self.clock, self.log, self.store = clock, log, store
+
+        async def handle(self, event: Ticked) -> None:
+            self.store.calls.append(number)
+
+    class First(Handler):
+        async def handle(self, event: Ticked) -> None:
+            self.store.calls.append(event)
+
+    class Second(Handler):
+        async def handle(self, event: Ticked) -> None:
+            self.store.calls.append(self.clock)
+
+    class Third(Handler):
+        async def handle(self, event: Ticked) -> None:
+            self.store.calls.append(self.log)
+
+    return {0: First, 1: Second, 2: Third}.get(number, Handler)
+
+
+async def ours_injected(many: int, work: Work) -> None:
+    store = Store()
+    system = System(seed=7)
+    module = system.module("ticks")
+    for service in (Clock, Log):
+        system.services.singleton(service)
+    system.services.singleton(Store, store)
+    for number in range(many):
+        module.on(Ticked, name=f"handler_{number}")(injected_class(number))
+    events = [Ticked(number) for number in range(work.count)]
+    with work.timed():
+        for event in events:
+            await module.publish(event)
+    calls = store.calls
+    for place, cls in ((1, Clock), (2, Log)):
+        work.same(f"kinds of {place}", {type(each) for each in calls[place::many]}, {cls})
+        work.same(f"singletons of {place}", len({id(each) for each in calls[place::many]}), 1)
+        calls[place::many] = [place] * len(calls[place::many])
+    check_calls(work, calls, events, many)
+
+
+def subjects() -> list[Subject]:
+    """One for each number of handlers, and one with injection."""
+    made = []
+    for many, count in ((1, 20_000), (10, 4_000), (100, 500)):
+        made.append(
+            Subject(
+                f"publish-{many}",
+                f"Publish an event to {many} handler{'s' if many > 1 else ''}",
+                "events",
+                "cpu",
+                count,
+                [
+                    Row(LOOP, "limit", partial(bare_loop, many)),
+                    Row(OURS, "ours", partial(ours, many)),
+                ],
+                against=LOOP,
+                marks=[Mark(OURS, "cost", 2, LOOP)] if many == 10 else [],
+            )
+        )
+    made.append(
+        Subject(
+            "publish-injected",
+            "Publish an event to 10 class handlers with 3 injected singletons each",
+            "events",
+            "cpu",
+            2_000,
+            [
+                Row(LOOP, "limit", partial(bare_loop, 10)),
+                Row(OURS, "ours", partial(ours_injected, 10)),
+            ],
+            against=LOOP,
+            marks=[Mark(OURS, "cost", 4, LOOP)],
+        )
+    )
+    return made
