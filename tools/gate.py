@@ -18,9 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
-# Kills and storms take minutes: `make faults` does them. eventsourcing's throughput case has
-# killed its worker now and then, for a reason that is still to be found.
-STEADY = ["-m", "not slow", "-k", "not test_concurrent_throughput"]
+# Kills and storms take minutes: `make faults` does them.
+STEADY = ["-m", "not slow"]
 FEWER = ["--hypothesis-profile", "quick"]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 from weakref import finalize
 
 from modulus_es.errors import StoreError
@@ -25,7 +27,9 @@ class Connections:
 
     A file that was moved away, or replaced by a backup, is noticed before it is
     used: what is written to the old one would be lost. A connection that was
-    doubted is replaced at its next use.
+    doubted is replaced at its next use. None is closed while another thread uses
+    it, which SQLite answers with a crash of the process: whoever uses it closes
+    it when done.
 
     ``accept`` looks at each new connection that is to write, and raises where
     the file is none of ours.
@@ -38,13 +42,15 @@ class Connections:
         self._path = None if place.in_memory or place.path.startswith("file:") else place.path
         self._identity: tuple[int, int] | None = None
         self._writer: sqlite3.Connection | None = None
+        self._writer_generation = 0
         self._readers: list[Reader] = []
         self._generation = 0
         self._doubted = False
         self._closed = False
         self._opened: set[sqlite3.Connection] = set()
+        self._users: dict[sqlite3.Connection, int] = {}
         # Not __del__: in a heap of garbage the connections could be finalised first.
-        self._let_go = finalize(self, _close_all, self._opened, self._process)
+        finalize(self, _close_unused, self._opened, self._users, self._process)
 
     def check(self) -> None:
         """Raise where this process may not use them."""
@@ -60,10 +66,17 @@ class Connections:
             )
 
     def writer(self) -> sqlite3.Connection:
-        """The connection that writes, outside of a transaction; the caller holds the lock."""
+        """The connection that writes, outside of a transaction; `rest` when it has ended.
+
+        The caller holds the lock.
+        """
         self.check()
         self._follow_the_file()
         connection = self._writer
+        if connection is not None and self._writer_generation != self._generation:
+            self._writer = None
+            self._close(connection)
+            connection = None
         if connection is None:
             connection = self._connect()
             try:
@@ -73,13 +86,22 @@ class Connections:
             except BaseException:
                 self._close(connection)
                 raise
-            self._writer = connection
+            self._writer, self._writer_generation = connection, self._generation
             if self._path is not None:
                 self._identity = _identity_of(self._path)
-        elif connection.in_transaction:
-            # Whoever was interrupted here could not say so.
-            connection.rollback()
+        else:
+            self._use(connection)
+            if connection.in_transaction:
+                # Whoever was interrupted here could not say so.
+                connection.rollback()
         return connection
+
+    def rest(self) -> None:
+        """Nobody writes any more; the caller still holds the lock."""
+        if self._writer is not None:
+            self._users.pop(self._writer, None)
+            if self._closed:
+                self._close(self._writer)
 
     def current(self) -> sqlite3.Connection:
         """The connection that writes, even in a transaction."""
@@ -91,16 +113,21 @@ class Connections:
         self.check()
         self._follow_the_file()
         try:
-            return self._readers.pop()
+            reader = self._readers.pop()
         except IndexError:
             return self._generation, self._connect()
+        self._use(reader[1])
+        return reader
 
     def give_back(self, reader: Reader) -> None:
         """Keep it for the next who reads, if it is still good."""
         generation, connection = reader
-        good = generation == self._generation and not connection.in_transaction
-        if good and len(self._readers) < _IDLE_READERS and not self._closed:
+        good = not self._closed and generation == self._generation
+        if good and not connection.in_transaction and len(self._readers) < _IDLE_READERS:
+            self._users.pop(connection, None)
             self._readers.append(reader)
+            if self._closed:  # in between, by a thread that saw this one at work
+                self._close_readers()
         else:
             self._close(connection)
 
@@ -118,10 +145,9 @@ class Connections:
             self._doubted = True
 
     def close(self) -> None:
-        """Let go of the file; the caller holds the lock."""
+        """Let go of the file: at once, or where another thread uses it, when that is done."""
         self._closed = True
-        self._drop()
-        self._let_go()
+        _close_unused(self._opened, self._users, self._process)
 
     def _follow_the_file(self) -> None:
         if self._path is None:
@@ -137,22 +163,24 @@ class Connections:
             if identity != self._identity:
                 self._doubted = True
         if self._doubted:
-            self._drop()
+            self._doubted = False
+            self._generation += 1
+            self._close_readers()
 
-    def _drop(self) -> None:
-        self._generation += 1
-        self._doubted = False
-        writer, self._writer = self._writer, None
-        readers, self._readers = self._readers, []
-        for _, connection in readers:
+    def _close_readers(self) -> None:
+        while self._readers:
+            with suppress(IndexError):  # taken by another thread in between
+                self._close(self._readers.pop()[1])
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        self._users[connection] = get_ident()
+        if self._closed:  # perhaps in between, by a thread that saw nobody use it
             self._close(connection)
-        if writer is not None:
-            self._close(writer)
+            self.check()
 
     def _close(self, connection: sqlite3.Connection) -> None:
         if os.getpid() == self._process:
-            self._opened.discard(connection)
-            connection.close()
+            _close_once(connection, self._opened, self._users)
 
     def _connect(self) -> sqlite3.Connection:
         database = self.place.path
@@ -167,6 +195,7 @@ class Connections:
             cached_statements=_STATEMENTS,
             uri=True,
         )
+        self._users[connection] = get_ident()
         self._opened.add(connection)
         try:
             connection.row_factory = sqlite3.Row
@@ -190,11 +219,29 @@ class Connections:
             )
 
 
-def _close_all(opened: set[sqlite3.Connection], process: int) -> None:
+def _close_unused(
+    opened: set[sqlite3.Connection], users: dict[sqlite3.Connection, int], process: int
+) -> None:
+    """Close what no other thread uses; what this one uses, it was interrupted in."""
+    me = get_ident()
     # A forked child must not even close what it inherits: that could end its parent's locks.
     if os.getpid() == process:
-        while opened:
-            opened.pop().close()
+        for connection in list(opened):
+            if users.get(connection, me) == me:
+                _close_once(connection, opened, users)
+
+
+def _close_once(
+    connection: sqlite3.Connection,
+    opened: set[sqlite3.Connection],
+    users: dict[sqlite3.Connection, int],
+) -> None:
+    users.pop(connection, None)
+    try:
+        opened.remove(connection)
+    except KeyError:
+        return
+    connection.close()
 
 
 def _identity_of(path: str) -> tuple[int, int]:

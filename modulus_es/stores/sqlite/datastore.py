@@ -82,7 +82,7 @@ class Datastore(SQLiteDatastore):
             try:
                 return self._finish(connection, work, then)
             finally:
-                self._lock.release()
+                self._release()
 
         return self._in_turn(use, wait, durable, give_up)
 
@@ -192,13 +192,13 @@ class Datastore(SQLiteDatastore):
             self.connections.give_back(reader)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; what other threads do with it is waited for, then refused."""
         with HeldOff():
             mine = self._open_in == get_ident() or self._lock.acquire(timeout=self.place.timeout)
-            self._open = self._open_in = None
             self.connections.close()
             if mine:
-                self._lock.release()
+                self._open = self._open_in = None
+                self._release()
 
     def __del__(self) -> None:
         """The connections close themselves."""
@@ -238,12 +238,12 @@ class Datastore(SQLiteDatastore):
                 self._lazy = None if durable else connection
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            self._lock.release()
+            self._release()
             if is_busy(error):
                 raise BusyError(here=False) from error
             raise self._said(error) from error
         except BaseException:
-            self._lock.release()
+            self._release()
             raise
         return connection
 
@@ -267,6 +267,12 @@ class Datastore(SQLiteDatastore):
     def _end(self, transaction: Transaction) -> None:
         if self._open is transaction.token:
             self._open = self._open_in = None
+            self._release()
+
+    def _release(self) -> None:
+        try:
+            self.connections.rest()
+        finally:
             self._lock.release()
 
     def _wait(self, busy: BusyError, deadline: float, give_up: Event | None) -> float:
@@ -299,7 +305,7 @@ class Datastore(SQLiteDatastore):
                     try:
                         return query(self.connections.writer())
                     finally:
-                        self._lock.release()
+                        self._release()
             turn = self._wait(BusyError(here=True), deadline, None)
 
     def _said(self, error: sqlite3.Error) -> Exception:
