@@ -18,8 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
-# Kills and storms take minutes: `make faults` does them.
 STEADY = ["-m", "not slow"]
+# What takes seconds and kills processes, interrupts cells or starts kernels, once.
+SLOW = ["-m", "slow", "tests/kernel", "tests/sqlite", "tests/property"]
+# The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 
 
@@ -47,10 +49,13 @@ def steps(*, quick: bool) -> list[Step]:
     pythons = {version: here}
     pythons |= {other: str(ROOT / f".venv-{other}" / "bin" / "python") for other in others}
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
-    for version, python in pythons.items():
+    for name, python in pythons.items():
         pytest = [python, "-m", "pytest", *PARALLEL]
-        checks.append(Step(f"tests and doctests, Python {version}", [*pytest, *STEADY]))
-        checks.append(Step(f"notebooks, Python {version}", [*pytest, *nbval]))
+        examples = [] if name == version else FEWER
+        checks.append(Step(f"tests and doctests, Python {name}", [*pytest, *STEADY, *examples]))
+        checks.append(Step(f"notebooks, Python {name}", [*pytest, *nbval]))
+    kills = [here, "-m", "pytest", *PARALLEL, *SLOW]
+    checks.append(Step(f"kills, interrupts and live kernels, Python {version}", kills))
     packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
     checks.append(Step("the wheel, outside the checkout", packaging))
     return checks

@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -302,14 +302,18 @@ class Storm:
         self._longest = longest
         self._over = threading.Event()
 
-    def rounds(self, count: int) -> Iterator[threading.Thread]:
+    def rounds(self, count: int) -> Generator[threading.Thread, None, None]:
         for _ in range(count):
             self._over.clear()
             delay = self._random.uniform(0, self._longest)
             thread = threading.Thread(target=self._strike, args=(delay,))
-            yield thread
-            self._over.set()
-            thread.join()
+            try:
+                yield thread
+            finally:
+                # Also when the test leaves the loop: a storm that goes on would hit what follows.
+                self._over.set()
+                if thread.is_alive():
+                    thread.join()
 
     def _strike(self, delay: float) -> None:
         time.sleep(delay)
@@ -370,21 +374,22 @@ def test_the_same_storm_wedges_eventsourcing_s_own_store(tmp_path: Any) -> None:
     )
     app.factory.datastore.pool.pool_timeout = 0.2  # type: ignore[attr-defined]
     survived = 0
-    for strike in Storm(7, 0.02).rounds(max(300, INTERRUPTS)):
-        with suppress(KeyboardInterrupt):
-            strike.start()
-            while True:
-                try:
-                    app.save(TheirAggregate())
-                except Exception:
-                    break
-            # It may have wedged before the strike, which must not hit the test instead.
-            time.sleep(0.05)
-        try:
-            app.save(TheirAggregate())
-        except Exception:
-            break
-        survived += 1
+    with closing(Storm(7, 0.02).rounds(max(300, INTERRUPTS))) as storm:
+        for strike in storm:
+            with suppress(KeyboardInterrupt):
+                strike.start()
+                while True:
+                    try:
+                        app.save(TheirAggregate())
+                    except Exception:
+                        break
+                # It may have wedged before the strike, which must not hit the test instead.
+                time.sleep(0.05)
+            try:
+                app.save(TheirAggregate())
+            except Exception:
+                break
+            survived += 1
     assert survived < 300
 
 
