@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import Flag, auto
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -116,15 +117,22 @@ class Handled(NamedTuple):
     at: datetime
 
 
-class Capabilities(NamedTuple):
-    """What a store can and cannot promise; the contract suite asks for these by name."""
+class Capability(Flag):
+    """What a store may promise beyond what every store promises.
 
-    survives_restart: bool
-    """Whether what was committed is there when another process opens the store."""
-    has_connection: bool
-    """Whether `Store.begin` gives a transaction for the reader's own tables."""
-    many_processes: bool
-    """Whether several processes may use it at once."""
+    A store declares its own as ``capabilities``; the contract suite leaves out
+    what needs one that is not declared, and nothing else.
+
+    >>> Capability.DURABLE in Capability.DURABLE | Capability.CONNECTION
+    True
+    """
+
+    DURABLE = auto()
+    """What was committed is there when the store is opened again, by whatever process."""
+    CONNECTION = auto()
+    """`Store.begin` gives a transaction for the reader's own tables."""
+    MANY_PROCESSES = auto()
+    """Several processes may use it at once."""
 
 
 class Store(Protocol):
@@ -144,7 +152,7 @@ class Store(Protocol):
 
     url: str
     module: str
-    capabilities: Capabilities
+    capabilities: Capability
     factory: InfrastructureFactory[Any]
     recorder: ApplicationRecorder
 

@@ -16,7 +16,7 @@ from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory.inbox import MemoryInbox
 from modulus_es.stores.memory.outbox import MemoryOutbox
 from modulus_es.stores.memory.recorder import MemoryFactory
-from modulus_es.stores.port import Capabilities, Handled, OutboxRow, Store
+from modulus_es.stores.port import Capability, Handled, OutboxRow, Store
 
 T = TypeVar("T")
 
@@ -32,9 +32,7 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
         super().__init__(factory.process_recorder())
         self.url = "memory://"
         self.module = module
-        self.capabilities = Capabilities(
-            survives_restart=False, has_connection=False, many_processes=False
-        )
+        self.capabilities = Capability(0)
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = self._recorder
 

@@ -215,10 +215,12 @@ class _Lanes:
             return None
         until = row.claimed_until
         if row.claimed_by is not None and until is not None:
-            mine = row.claimed_by == self._owner
-            if mine or until > self._now:
+            if row.claimed_by == self._owner:
+                # Who has it hands it over before what he claims now.
+                return None
+            if until > self._now:
                 self._held.add(key)
-                return None if mine else until
+                return until
         if row.available_at > self._now:
             came_due = not row.scheduled or row.attempts or row.last_error is not None
             if came_due:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import Capabilities, Handled, InboxRow, OutboxRow, Receipt, Routes
+from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Receipt, Routes
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.failures import BusyError
@@ -51,11 +51,9 @@ class SQLiteStore:
         self._routes: tuple[Routes, frozenset[str]] | None = None
         place = self._datastore.place
         self.url = place.url
-        self.capabilities = Capabilities(
-            survives_restart=not place.in_memory,
-            has_connection=True,
-            many_processes=not place.in_memory,
-        )
+        self.capabilities = Capability.CONNECTION
+        if not place.in_memory:
+            self.capabilities |= Capability.DURABLE | Capability.MANY_PROCESSES
 
     async def run(self, read: Callable[[], T]) -> T:
         """Call what reads from the store."""
