@@ -152,6 +152,8 @@ def test_a_module_imports_only_what_pyproject_declares(module: str) -> None:
     declared = list(project["dependencies"])
     if zone(module) == "widgets":
         declared += project["optional-dependencies"]["notebook"]
+    if zone(module) == "testing":
+        declared += project["optional-dependencies"]["test"]
     names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in declared}
     source = modules()[module].read_text("utf-8")
     tops = {name.split(".")[0] for name in imports(source, set())}

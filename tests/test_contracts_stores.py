@@ -1,0 +1,33 @@
+"""The contract of stores, over every store that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modulus_es.stores.memory import MemoryDatabase
+from modulus_es.stores.port import Database
+from modulus_es.stores.sqlite import SQLiteDatabase
+from modulus_es.testing.contracts import StoreContract
+
+Open = Callable[[], Database]
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    def open_database(self) -> Open:
+        return MemoryDatabase
+
+
+class TestSQLiteFile(StoreContract):
+    @pytest.fixture
+    def open_database(self, tmp_path: Path) -> Open:
+        return lambda: SQLiteDatabase(f"sqlite:///{tmp_path}/store.db")
+
+
+class TestSQLiteMemory(StoreContract):
+    @pytest.fixture
+    def open_database(self) -> Open:
+        return lambda: SQLiteDatabase("sqlite:///:memory:")
