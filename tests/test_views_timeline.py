@@ -17,9 +17,9 @@ from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views.glyphs import moment, span
 from modulus_es.views.lives import causes_of, lanes_of, lives_of
-from modulus_es.views.marks import KINDS, OUTBOX, SPANS, UNREADABLE, Mark, marks_from
+from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark, marks_from
 from modulus_es.views.scene import Group, Label
-from modulus_es.views.timeline import Timeline
+from modulus_es.views.timeline import AXES, Timeline
 from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, lasting, micros
 
@@ -272,7 +272,7 @@ def test_a_wait_that_dwarfs_the_rest_is_cut_and_says_how_long_it_is() -> None:
     scale = TimeScale([0, 1_000_000, 2_000_000, day], 0, 1000)
     assert [(cut.text, cut.x) for cut in scale.breaks] == [("23 h 59 min", scale.x(2_000_000))]
     assert scale.x(1_000_000) == pytest.approx((1000 - scale.breaks[0].width) / 2)
-    assert TimeScale([0, 1_000_000, 2_000_000, day], 0, 1000, broken=False).breaks == []
+    assert TimeScale([0, 1_000_000, 2_000_000, day], 0, 1000, axis="linear").breaks == []
 
 
 def test_backoffs_alone_are_never_cut() -> None:
@@ -283,19 +283,19 @@ def test_backoffs_alone_are_never_cut() -> None:
 def test_the_cut_is_in_the_picture() -> None:
     marks = [Mark(at(s), at(s), "a", "h", "done", f"m{s}", "T") for s in (0, 1, 2, 90_000)]
     assert "1 d" in texts(Timeline(marks))
-    assert "m-cut" not in Timeline(marks, broken=False).to_svg()
+    assert "m-cut" not in Timeline(marks, axis="linear").to_svg()
 
 
 @given(
     st.lists(st.integers(-(10**15), 10**17), min_size=1, max_size=40),
     st.dictionaries(st.integers(0, 39), st.floats(0, 200), max_size=10),
-    st.booleans(),
+    st.sampled_from(AXES),
 )
 def test_time_never_runs_backward_and_stays_on_the_axis(
-    times: list[int], rooms: dict[int, float], broken: bool
+    times: list[int], rooms: dict[int, float], axis: str
 ) -> None:
     room = {times[index % len(times)]: width for index, width in rooms.items()}
-    scale = TimeScale(times, 100, 900, room, broken=broken)
+    scale = TimeScale(times, 100, 900, room, axis=axis)
     places = [scale.x(time) for time in sorted(times)]
     assert places == sorted(places)
     assert places[0] >= 100
@@ -417,8 +417,8 @@ def test_a_timeline_can_be_filtered(filters: dict[str, Any], ids: set[str]) -> N
 
 
 def test_a_filter_keeps_the_options_and_may_ask_for_arrows() -> None:
-    timeline = Timeline(story(), title="Mine", broken=False).filter(arrows=True)
-    assert (timeline.title, timeline.broken, timeline.arrows) == ("Mine", False, True)
+    timeline = Timeline(story(), title="Mine", axis="log").filter(arrows=True)
+    assert (timeline.title, timeline.axis, timeline.arrows) == ("Mine", "log", True)
     assert timeline.filter().arrows
 
 
@@ -459,3 +459,90 @@ def test_the_text_of_a_timeline_counts_what_is_in_it() -> None:
         "Timeline(2 messages, 2 lanes, 2 recorded, 1 done, 1 retry, 1 duplicate, 1 dead, "
         "2024-01-01T00:00:00Z to 2024-01-01T00:00:05Z)"
     )
+
+
+def crashed(seconds: float, handler: str, point: str, module: str) -> TraceRecord:
+    return TraceRecord(
+        at(seconds), "crash", module, "m1", "OrderCreated", handler, outcome=point, source="orders"
+    )
+
+
+def test_a_crash_is_marked_where_the_message_was() -> None:
+    marks = marks_from(
+        orders(sent(0, delivered_at=at(2))),
+        inventory(received(2, processed_at=at(9), outcome="done")),
+        [
+            crashed(1, "relay", "before_publish", "orders"),
+            crashed(3, "reserve", "before_commit", "inventory"),
+            tried(9, "done"),
+        ],
+    )
+    assert [(m.module, m.handler, m.text) for m in marks if m.kind == "crash"] == [
+        ("orders", OUTBOX, "crashed at before_publish"),
+        ("inventory", "reserve", "crashed at before_commit"),
+    ]
+
+
+def test_a_crash_whose_message_is_in_no_store_is_marked_all_the_same() -> None:
+    marks = marks_from([], [], [crashed(1, "relay", "after_publish", "orders")])
+    assert life(marks, OUTBOX) == [("crash", 1, 1)]
+
+
+def waiting(start: float, end: float) -> Mark:
+    return Mark(at(start), at(end), "orders", OUTBOX, "waiting", "m1", "T")
+
+
+def test_a_window_cuts_what_reaches_beyond_it_and_says_which_end_is_open() -> None:
+    window = {"since": at(2), "until": at(8)}
+    marks = [waiting(0, 5), waiting(3, 9), waiting(1, 10), waiting(3, 4)]
+    found = Timeline(marks).filter(**window).marks
+    assert [((m.time - START).seconds, (m.end - START).seconds, m.open) for m in found] == [
+        (2, 5, "begin"), (2, 8, "both"), (3, 8, "end"), (3, 4, ""),
+    ]  # fmt: skip
+
+
+def test_what_only_touches_a_window_is_not_in_it() -> None:
+    timeline = Timeline([waiting(0, 2), waiting(8, 9)])
+    assert timeline.filter(since=at(2), until=at(8)).marks == ()
+
+
+def test_an_open_end_is_drawn_and_said() -> None:
+    timeline = Timeline([waiting(0, 5), waiting(0, 9)]).filter(since=at(3))
+    assert timeline.to_svg().count('class="m-open-end"') == 2
+    assert "orders (outbox): T waiting for 2 s from 2024-01-01 00:00:03, began before" in (
+        timeline.to_svg()
+    )
+
+
+def test_what_waits_still_is_open() -> None:
+    (_, still) = marks_from(orders(sent(1)), [], [], now=at(60))
+    assert still.open == "end"
+
+
+def test_on_a_log_axis_a_long_wait_leaves_room_for_a_short_one() -> None:
+    second, day = 10**6, 86_400 * 10**6
+    scale = TimeScale([0, second, day], 0, 1000, axis="log")
+    assert scale.breaks == []
+    assert 250 < scale.x(second) < 500
+    assert [tick.text for tick in scale.ticks()] == ["1970-01-01", "00:00:01", "01-02 00:00:00"]
+
+
+def test_a_log_axis_says_what_it_is() -> None:
+    timeline = Timeline([waiting(0, 1), waiting(1, 86_400)], axis="log")
+    assert "waits drawn as their logarithms" in timeline.to_svg()
+    assert "waits drawn as their logarithms" in timeline.alt()
+
+
+def test_an_unknown_axis_is_refused() -> None:
+    with pytest.raises(ValueError, match="an axis is broken, log, linear, not 'square'"):
+        Timeline([], axis="square")
+
+
+def test_arrows_are_drawn_on_demand_only() -> None:
+    assert "m-arrow" not in Timeline(story()).to_svg()
+    assert "m-arrow" in Timeline(story(), arrows=True).to_svg()
+
+
+def test_a_crash_of_a_consumer_is_marked_at_its_inbox() -> None:
+    marks = marks_from([], inventory(received(2)), [crashed(2, "", "before_ack", "inventory")])
+    assert life(marks, INBOX) == [("crash", 2, 2)]

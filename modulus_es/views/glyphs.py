@@ -17,8 +17,16 @@ MEANINGS = {
     "failed": "answered a failure",
     "retry": "failed, tried again",
     "duplicate": "duplicate, suppressed",
+    "crash": "crash",
     "dead": "dead letter",
 }
+
+# Eight rays: written out, because sines differ in their last bit between machines.
+_STAR = (
+    (0.0, -1.5), (0.23, -0.55), (1.06, -1.06), (0.55, -0.23), (1.5, 0.0), (0.55, 0.23),
+    (1.06, 1.06), (0.23, 0.55), (0.0, 1.5), (-0.23, 0.55), (-1.06, 1.06), (-0.55, 0.23),
+    (-1.5, 0.0), (-0.55, -0.23), (-1.06, -1.06), (-0.23, -0.55),
+)  # fmt: skip
 
 
 def moment(kind: str, x: float, y: float) -> list[Shape]:
@@ -35,6 +43,8 @@ def moment(kind: str, x: float, y: float) -> list[Shape]:
         ]
     if kind == "duplicate":
         return [Shape(polygon([(x, y - r), (x + r, y + 4), (x - r, y + 4)]), kind)]
+    if kind == "crash":
+        return [Shape(polygon([(x + r * dx, y + r * dy) for dx, dy in _STAR]), kind)]
     cross = [line((x - 4, y - 4), (x + 4, y + 4)), line((x - 4, y + 4), (x + 4, y - 4))]
     if kind == "retry":
         return [Shape(path, kind) for path in cross]
@@ -49,6 +59,12 @@ def span(kind: str, x: float, end: float, y: float) -> Shape:
     if kind == "attempt":
         return Shape(rectangle(x, y - 4, max(end - x, 1.5), 8), kind)
     return Shape(line((x, y), (max(end, x + 1), y)), kind)
+
+
+def open_end(x: float, y: float, toward: int) -> Shape:
+    """The sign that a span goes on: a chevron beyond its end, pointing onward."""
+    tip = x + 5 * toward
+    return Shape(line((x, y - 4), (tip, y), (x, y + 4)), "open-end")
 
 
 def legend(kinds: set[str], x: float, y: float, right: float) -> tuple[list[Shape | Label], float]:

@@ -39,10 +39,10 @@ def to_mermaid(graph: HandlerGraph) -> str:
     lines = ["flowchart LR"]
     for index, module in enumerate(dict.fromkeys(node.module for node in graph.nodes)):
         held = [node for node in graph.nodes if node.module == module]
-        lines += [f'  subgraph m{index}["{_numbered(module)}"]'] if module else []
+        lines += [f'  subgraph m{index}["{numbered(module)}"]'] if module else []
         for node in held:
             opening, closing = _MERMAID[node.kind]
-            lines.append(f"    {number[node.id]}{opening}{_numbered(node.label)}{closing}")
+            lines.append(f"    {number[node.id]}{opening}{numbered(node.label)}{closing}")
         lines += ["  end"] if module else []
     for edge in graph.edges:
         arrow = "-->" if edge.kind == "sync" else "-.->"
@@ -51,7 +51,12 @@ def to_mermaid(graph: HandlerGraph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _numbered(text: str) -> str:
+def numbered(text: str) -> str:
+    """Text for Mermaid: every character that could mean something there, as its number.
+
+    >>> numbered('say "hi"; <b>')
+    'say #34;hi#34;#59; #60;b#62;'
+    """
     return _PLAIN.sub(lambda found: f"#{ord(found[0])};", shown(text))
 
 

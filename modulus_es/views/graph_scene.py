@@ -15,6 +15,8 @@ HEIGHT = 36
 _WIDEST = 250
 _SLANT = 10
 _LEGEND = 26
+_TRIED = 6
+"""How far the places are apart at which a module's name is tried."""
 
 
 class Drawn(NamedTuple):
@@ -55,7 +57,7 @@ def graph_scene(
         scene.add(Shape(rectangle(*place, radius=8), "module"))
     for edge in lines:
         scene.add(_edge(edge, layout))
-    passed = _passed(layout) if layout.direction == "down" else []
+    passed = _passed(layout)
     for module, place in layout.groups.items():
         scene.add(_heading(module, place, passed))
     for node in nodes:
@@ -68,21 +70,18 @@ def graph_scene(
 
 
 def _heading(module: str, place: Placed, passed: Sequence[tuple[float, float]]) -> Label:
-    """A module's name in that upper corner through which fewer edges pass."""
+    """A module's name at the top, where the fewest edges pass: leftmost, then rightmost."""
     name = fitted(module, place.width - 20, 12, bold=True)
-    left, right = place.x + 10, place.x + place.width - 10
     wide = width_of(name, 12, bold=True)
+    last = max(place.x + place.width - 10 - wide, place.x + 10.0)
+    across = [x for x, y in passed if place.y + 2 <= y <= place.y + 22]
 
     def crossed(start: float) -> int:
-        return sum(
-            start - 4 <= x <= start + wide + 4 and place.y + 2 <= y <= place.y + 20
-            for x, y in passed
-        )
+        return sum(start - 4 <= x <= start + wide + 4 for x in across)
 
-    fit = _fit(name, 12)
-    if crossed(left) > crossed(right - wide):
-        return Label(right, place.y + 16, name, "heading", "end", fit)
-    return Label(left, place.y + 16, name, "heading", fit=fit)
+    between = range(place.x + 10, int(last) + 1, _TRIED)
+    start = min([place.x + 10.0, last, *map(float, between)], key=crossed)
+    return Label(start, place.y + 16, name, "heading", fit=_fit(name, 12))
 
 
 def _passed(layout: Layout) -> list[tuple[float, float]]:

@@ -38,6 +38,11 @@ class Node:
     retries: int = 0
     dead: int = 0
 
+    @property
+    def seen(self) -> bool:
+        """Whether anything came here, be it in vain."""
+        return bool(self.count or self.retries or self.dead)
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -157,7 +162,7 @@ class HandlerGraph(Picture):
             if node.kind == "integration_event" and node.id not in leads:
                 found.append(Flag("unheard", (node.id,), f"nobody handles {name}"))
             elif node.kind in ("handler", "projector") and (
-                node.id not in led or (traffic and not node.count)
+                node.id not in led or (traffic and not node.seen)
             ):
                 found.append(Flag("unreached", (node.id,), f"{name} was never reached"))
         for cycle in self._cycles:
@@ -206,12 +211,12 @@ class HandlerGraph(Picture):
 
     def _node(self, node: Node, flag: str, traffic: bool) -> Drawn:
         said = [node.kind.replace("_", " ")]
-        if traffic:
+        flagged = {"unheard": "unheard", "unreached": "never reached"}.get(flag, "")
+        said += [flagged] if flagged else []
+        if traffic and flag != "unreached":
             said.append(f"{node.count:,}")
         said += [f"{node.retries:,} retries"] if node.retries else []
         said += [f"{node.dead:,} dead"] if node.dead else []
-        flagged = {"unheard": "unheard", "unreached": "never reached"}.get(flag, "")
-        said += [flagged] if flagged else []
         caption = " · ".join(said)
         title = f"{shown(node.label, 400)} ({caption}) in {shown(node.module) or 'no module'}"
         title += f": {shown(node.note, 400)}" if node.note else ""

@@ -86,8 +86,12 @@ def steps_of(
     """How far into its instant each mark begins: what follows at once comes after."""
     after: list[list[int]] = [[] for _ in marks]
     for life in lives:
+        moment = None
         for before, index in zip(life.marks, life.marks[1:], strict=False):
             after[index].append(before)
+            moment = moment if marks[before].kind in SPANS else before
+            if moment is not None and moment != before:
+                after[index].append(moment)
     for before, index in causes:
         after[index].append(before)
     steps = [0] * len(marks)

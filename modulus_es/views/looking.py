@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from modulus_es.system import System
     from modulus_es.views.handler_graph import HandlerGraph
+    from modulus_es.views.sequence import SequenceDiagram
     from modulus_es.views.timeline import Timeline
 
 
@@ -86,12 +87,15 @@ class Looking:
         since: datetime | None = None,
         until: datetime | None = None,
         arrows: bool = False,
+        axis: str = "broken",
     ) -> Timeline:
         """The delivery timeline: every message's life over the clock's time.
 
         It shows one conversation (``correlation``), one message ``type``, or the
         time from ``since`` to ``until``; everything without any. ``arrows`` draws
-        what led to what.
+        what led to what. ``axis`` is broken, log or linear: what becomes of a wait
+        that dwarfs all the rest. Raises ValueError for another axis, and for a
+        time without a time zone.
         """
         from modulus_es.views import of_system
 
@@ -102,4 +106,18 @@ class Looking:
             since=since,
             until=until,
             arrows=arrows,
+            axis=axis,
         )
+
+    def sequence(self, correlation: str) -> SequenceDiagram:
+        """The sequence diagram of one conversation: who told whom what, and what became of it.
+
+        ``correlation`` is the id that all its messages and events carry.
+
+        >>> from modulus_es import System
+        >>> System(seed=7).sequence("checkout-17")
+        SequenceDiagram(nothing yet)
+        """
+        from modulus_es.views import of_system
+
+        return of_system.sequence(self._system, correlation)

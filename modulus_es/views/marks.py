@@ -12,22 +12,24 @@ from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 
 KINDS = (
-    "recorded", "waiting", "in_flight", "attempt", "done", "failed", "retry", "duplicate", "dead",
+    "recorded", "waiting", "in_flight", "attempt", "done", "failed", "retry", "duplicate", "crash",
+    "dead",
 )  # fmt: skip
 SPANS = ("waiting", "in_flight", "attempt")
 """The kinds that last; all others are moments."""
 
 _OUTCOMES = {kind: kind for kind in ("done", "failed", "retry", "dead")}
 
-OUTBOX, UNREADABLE = "(outbox)", "(unreadable)"
-"""The lanes that are no handler's: a module's outbox, and what nobody there could read."""
+OUTBOX, INBOX, UNREADABLE = "(outbox)", "(inbox)", "(unreadable)"
+"""The lanes that are no handler's: a module's outbox, its inbox, what nobody there could read."""
 
 
 class Mark(NamedTuple):
     """A moment or a span in the life of a message, in the lane of a module's handler.
 
     ``kind`` is recorded, waiting, in_flight, attempt, done, failed, retry,
-    duplicate or dead; a moment ends when it begins.
+    duplicate, crash or dead; a moment ends when it begins. ``open`` is begin,
+    end or both where a span goes on beyond what is shown, or beyond now.
 
     >>> from modulus_es.clock import START
     >>> Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated").lane
@@ -46,6 +48,28 @@ class Mark(NamedTuple):
     causation_id: str | None = None
     error: str | None = None
     text: str = ""
+    open: str = ""
+
+    def within(self, since: datetime | None, until: datetime | None) -> Mark:
+        """The part of a span from ``since`` to ``until``; the ends that were cut are open.
+
+        >>> from modulus_es.clock import START
+        >>> day = Mark(START, START + timedelta(1), "orders", "(outbox)", "waiting", "m1", "Placed")
+        >>> day.within(None, START + timedelta(hours=1)).open
+        'end'
+        """
+        begins = since is not None and self.time < since
+        ends = until is not None and self.end > until
+        if not begins and not ends:
+            return self
+        begins_open = begins or self.open in ("begin", "both")
+        ends_open = ends or self.open in ("end", "both")
+        said = "both" if begins_open and ends_open else "begin" if begins_open else "end"
+        return self._replace(
+            time=since if begins and since is not None else self.time,
+            end=until if ends and until is not None else self.end,
+            open=said,
+        )
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -102,11 +126,15 @@ class _Builder:
         self._attempts: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
         self._replayed: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
         self._relayed: dict[tuple[str, str], list[TraceRecord]] = defaultdict(list)
+        self._crashed: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
         self._commands: list[TraceRecord] = []
         for record in records:
             key = (record.module, record.handler, record.message_id)
             if record.kind == "delivery":
                 self._attempts[key].append(record)
+            elif record.kind == "crash":
+                lane = OUTBOX if record.handler == "relay" else record.handler or INBOX
+                self._crashed[record.module, lane, record.message_id].append(record)
             elif record.kind == "replay":
                 self._replayed[key].append(record.time)
             elif record.kind == "network" and record.outcome == "lost":
@@ -123,7 +151,9 @@ class _Builder:
         until = row.delivered_at or row.dead_at or self._now
         if until > row.created_at:
             text = "scheduled" if row.scheduled else "in the outbox"
-            yield _of(recorded, "waiting", row.created_at, until, text=text)
+            pending = row.delivered_at is None and row.dead_at is None
+            yield _waited(recorded, row.created_at, until, text, still=pending)
+        yield from self._crashes(recorded)
         for record in self._relayed.pop((module, row.envelope.message_id), ()):
             lost = f"lost on the way to {record.module}" if record.kind == "network" else ""
             yield _moment(recorded, "retry", record, text=lost)
@@ -151,14 +181,15 @@ class _Builder:
                 since = max((at for at in self._replayed[key] if at <= began), default=None)
             if since is not None and began > since:
                 text = "for its next attempt" if tried else "in the inbox"
-                yield _of(arrived, "waiting", since, began, text=text)
+                yield _waited(arrived, since, began, text)
             yield from _tried(arrived, record)
             tried, since = True, None if record.outcome == "dead" else record.time
         ended = row.processed_at or row.dead_at
         until = ended or self._now
         if since is not None and until > since and (ended is None or not tried):
             text = "in the inbox" if ended else "still waiting"
-            yield _of(arrived, "waiting", since, until, text=text)
+            yield _waited(arrived, since, until, text, still=not ended)
+        yield from self._crashes(arrived)
         if ended is not None and not tried:
             kind = "dead" if row.dead_at else "failed" if row.outcome == "failed" else "done"
             yield _of(arrived, kind, ended, ended, row.attempts, row.last_error)
@@ -172,10 +203,19 @@ class _Builder:
                     yield _moment(mark, "duplicate", record, text="came again, suppressed")
                 else:
                     yield from _tried(mark, record)
+        for (_, lane, _), records in self._crashed.items():
+            for record in records:
+                mark = self._traced(record)._replace(handler=lane)
+                yield _moment(mark, "crash", record, text=f"crashed at {record.outcome}")
         for record in self._commands:
             key = (record.module, record.handler, record.causation_id or "")
             if key not in self._over_the_bus:
                 yield from _tried(self._traced(record)._replace(text="a command"), record)
+
+    def _crashes(self, mark: Mark) -> Iterator[Mark]:
+        """Where the module died while it had this message in hand."""
+        for record in self._crashed.pop((*mark.lane, mark.message_id), ()):
+            yield _moment(mark, "crash", record, text=f"crashed at {record.outcome}")
 
     def _first(self, module: str, handler: str, message: Envelope, time: datetime) -> Mark:
         return Mark(
@@ -216,6 +256,11 @@ def _of(
         time, end, mark.module, mark.handler, kind, mark.message_id, mark.type, attempt,
         mark.correlation_id, mark.causation_id, error, text,
     )  # fmt: skip
+
+
+def _waited(mark: Mark, time: datetime, end: datetime, text: str, *, still: bool = False) -> Mark:
+    made = _of(mark, "waiting", time, end, text=text)
+    return made._replace(open="end") if still else made
 
 
 def _moment(mark: Mark, kind: str, record: TraceRecord, text: str = "") -> Mark:

@@ -13,8 +13,9 @@ from modulus_es.ledger import LedgerRow
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
 from modulus_es.views.graph_of_system import graph
-from modulus_es.views.marks import marks_from
+from modulus_es.views.marks import Mark, marks_from
 from modulus_es.views.rows import EventRow
+from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -105,19 +106,37 @@ def _events(module: Module) -> Iterator[EventRow]:
 
 def timeline(system: System, **filters: Any) -> Timeline:
     """The life of every message, or of those that the filters pick."""
+    return Timeline(_marks(system)).filter(**filters)
+
+
+def _marks(system: System) -> list[Mark]:
     causes = {
         str(recorded.id): recorded.causation_id
         for module in system.modules
         for _, recorded in module.readable_events()
     }
-    marks = marks_from(
+    return marks_from(
         ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),
         ((m.name, row) for m in system.modules for row in m.store.inbox_rows()),
         system.trace,
         causes=causes,
         now=system.now(),
     )
-    return Timeline(marks).filter(**filters)
 
 
-__all__ = ["dead_letters", "deliveries", "events", "graph", "inbox", "ledger", "outbox", "timeline"]
+def sequence(system: System, correlation: str) -> SequenceDiagram:
+    """One conversation, from module to module."""
+    marks = Timeline(_marks(system)).filter(correlation=correlation).marks
+    commands = {
+        row.envelope.message_id
+        for module in system.modules
+        for row in module.store.outbox_rows()
+        if row.envelope.kind == "command"
+    }
+    return SequenceDiagram(marks, commands=commands)
+
+
+__all__ = [
+    "dead_letters", "deliveries", "events", "graph", "inbox", "ledger", "outbox", "sequence",
+    "timeline",
+]  # fmt: skip

@@ -59,7 +59,9 @@ class Picture:
         image = base64.b64encode(to_svg(scene).encode()).decode()
         return (
             '<div style="overflow:auto">'
-            f'<img width="{scene.width}" height="{scene.height}" style="max-width:none" '
+            f'<img width="{scene.width}" height="{scene.height}" '
+            # A picture that is a little too wide shrinks, one that is far too wide scrolls.
+            f'style="max-width:100%;min-width:{scene.width * 4 // 5}px;height:auto" '
             f'alt="{escaped(self.alt())}" src="data:image/svg+xml;base64,{image}"></div>'
             f"{self._details()}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -28,8 +28,11 @@ _WORDS = {
     "failed": ("failed", "failed"),
     "retry": ("retry", "retries"),
     "duplicate": ("duplicate", "duplicates"),
+    "crash": ("crash", "crashes"),
     "dead": ("dead", "dead"),
 }
+_INSTANT = timedelta.resolution
+AXES = ("broken", "log", "linear")
 _PLACE, _MESSAGE = itemgetter(2, 3, 4), itemgetter(5)
 _ENDS = ("done", "failed", "dead", "retry")
 
@@ -37,8 +40,10 @@ _ENDS = ("done", "failed", "dead", "retry")
 class Timeline(Picture):
     """The marks of messages in lanes, by module and handler, over the clock's time.
 
-    ``arrows`` draws what led to what. With ``broken``, a wait that dwarfs all
-    the rest is cut short on the axis, and says how long it is.
+    ``arrows`` draws what led to what. ``axis`` is broken: a wait that dwarfs all
+    the rest is cut short, and says how long it is; or log: waits are drawn as
+    their logarithms; or linear: all is to scale, however small it gets. Raises
+    ValueError for another axis, and for marks of a kind that there is not.
 
     >>> from modulus_es.clock import START
     >>> mark = Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")
@@ -55,10 +60,12 @@ class Timeline(Picture):
         *,
         title: str = "Delivery timeline",
         arrows: bool = False,
-        broken: bool = True,
+        axis: str = "broken",
     ) -> None:
+        if axis not in AXES:
+            raise ValueError(f"an axis is {', '.join(AXES)}, not {axis!r}")
         self.marks = tuple(sorted(marks, key=lambda mark: mark.time))
-        self.title, self.arrows, self.broken = title, arrows, broken
+        self.title, self.arrows, self.axis = title, arrows, axis
         for mark in self.marks:
             if mark.kind not in KINDS:
                 raise ValueError(f"a mark is {', '.join(KINDS)}, not {mark.kind!r}")
@@ -71,27 +78,28 @@ class Timeline(Picture):
         since: datetime | None = None,
         until: datetime | None = None,
         arrows: bool | None = None,
+        axis: str | None = None,
     ) -> Timeline:
         """The part with this correlation id, of this type, and within these times.
 
-        A mark that only reaches into the time is kept whole. Raises ValueError
-        for a time without a time zone.
+        A span that only reaches into these times is cut, and the end where it
+        goes on is open. Raises ValueError for a time without a time zone.
         """
         since = None if since is None else to_utc(since, "since")
         until = None if until is None else to_utc(until, "until")
         kept = (
-            mark
+            mark.within(since, until)
             for mark in self.marks
             if (correlation is None or mark.correlation_id == correlation)
             and (type is None or mark.type == type)
-            and (since is None or mark.end >= since)
-            and (until is None or mark.time <= until)
+            and (since is None or mark.end >= since + _INSTANT * (mark.time < since))
+            and (until is None or mark.time <= until - _INSTANT * (mark.end > until))
         )
         return Timeline(
             kept,
             title=self.title,
             arrows=self.arrows if arrows is None else arrows,
-            broken=self.broken,
+            axis=self.axis if axis is None else axis,
         )
 
     def scene(self) -> Scene:
@@ -106,7 +114,7 @@ class Timeline(Picture):
             self.marks,
             self._sentence,
             arrows=self.arrows,
-            broken=self.broken,
+            axis=self.axis,
         )
 
     @cached_property
@@ -117,6 +125,7 @@ class Timeline(Picture):
         said = f"{_clock(first)} to {_clock(last)} UTC" if last > first else f"{_clock(first)} UTC"
         if last > first:
             said += f" ({lasting(micros(last) - micros(first))})"
+        said += " · waits drawn as their logarithms" if self.axis == "log" else ""
         if len(self.marks) > LIMIT:
             many = sum(held[kind] for held in self._lanes.values() for kind in _WORDS)
             said += f" · {many:,} marks, drawn as counts because they are so many"
@@ -151,6 +160,11 @@ class Timeline(Picture):
         said += f" {_clock(mark.time)}"
         said += f", attempt {mark.attempt}" if mark.attempt else ""
         said += f", {shown(mark.text, 200)}" if mark.text else ""
+        said += {
+            "begin": ", began before",
+            "end": ", goes on",
+            "both": ", began before and goes on",
+        }.get(mark.open, "")
         said += f" ({shown(mark.error, 300)})" if mark.error else ""
         return said + (f" [{shown(mark.message_id, 80)}]" if mark.message_id else "")
 
@@ -215,11 +229,13 @@ class Timeline(Picture):
         }
         for name in (
             "module", "handler", "kind", "type", "message_id", "correlation_id", "causation_id",
-            "error", "text",
+            "error", "text", "open",
         ):  # fmt: skip
             made[name] = columns.text([getattr(mark, name) for mark in self.marks])
         order = ["time", "end", "module", "handler", "kind", "type", "message_id", "attempt"]
-        return pd.DataFrame(made)[[*order, "correlation_id", "causation_id", "error", "text"]]
+        return pd.DataFrame(made)[
+            [*order, "correlation_id", "causation_id", "error", "text", "open"]
+        ]
 
     def __repr__(self) -> str:
         if not self.marks:

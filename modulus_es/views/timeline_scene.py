@@ -22,7 +22,7 @@ _ROWS = 10
 _STEP = 17
 _BIN = 4
 _NAMED = 60
-_PROBLEMS = ("failed", "retry", "duplicate")
+_PROBLEMS = ("failed", "retry", "duplicate", "crash")
 _ON_TOP = (*_PROBLEMS, "dead")
 
 Sentence = Callable[[Mark], str]
@@ -35,19 +35,19 @@ def timeline_scene(
     sentence: Sentence,
     *,
     arrows: bool,
-    broken: bool,
+    axis: str,
 ) -> Scene:
     """Draw the marks, one by one or, where they are too many, as counts."""
     if not marks:
         scene = Scene(WIDTH, 60, title)
         scene.add(Label(_MARGIN, 34, "Nothing has happened yet.", "caption"))
         return scene
-    return _Drawing(title, heading, marks, sentence, broken=broken).drawn(arrows=arrows)
+    return _Drawing(title, heading, marks, sentence, axis).drawn(arrows=arrows)
 
 
 class _Drawing:
     def __init__(
-        self, title: str, heading: str, marks: Sequence[Mark], sentence: Sentence, *, broken: bool
+        self, title: str, heading: str, marks: Sequence[Mark], sentence: Sentence, axis: str
     ) -> None:
         self._counted = len(marks) > LIMIT
         if self._counted:
@@ -59,11 +59,11 @@ class _Drawing:
         self._steps = (
             [0] * len(marks) if self._counted else steps_of(marks, self._lives, self._causes)
         )
-        self._place(broken=broken)
+        self._place(axis)
         self._lanes = lanes_of(self._lives, self._starts)
         self._y = [0.0] * len(marks)
 
-    def _place(self, *, broken: bool) -> None:
+    def _place(self, axis: str) -> None:
         """Where every mark begins and ends along the axis."""
         marks = self._marks
         names = {name for life in self._lives for name in life.lane}
@@ -76,7 +76,7 @@ class _Drawing:
         right = WIDTH - _MARGIN - 16.0
         if self._named:
             right -= max(width_of(self._tag(life), 10) for life in self._lives)
-        self._scale = TimeScale([*begin, *end], self._left + 14, right, room, broken=broken)
+        self._scale = TimeScale([*begin, *end], self._left + 14, right, room, axis=axis)
         self._starts = [
             self._scale.x(time, step * _STEP) for time, step in zip(begin, self._steps, strict=True)
         ]
@@ -166,13 +166,21 @@ class _Drawing:
             self._y[index] = y
             said = self._sentence(mark)
             if mark.kind in SPANS:
-                shape = glyphs.span(mark.kind, x, self._ends[index], y)
-                spans.append(Group([shape], said, mark.message_id))
+                end = self._ends[index]
+                shapes = [glyphs.span(mark.kind, x, end, y)]
+                if mark.open in ("begin", "both"):
+                    shapes.append(glyphs.open_end(x, y, -1))
+                if mark.open in ("end", "both"):
+                    shapes.append(glyphs.open_end(end, y, 1))
+                spans.append(Group(shapes, said, mark.message_id))
             else:
                 moments.append(Group(glyphs.moment(mark.kind, x, y), said, mark.message_id))
         if self._named:
             tag, x = self._tag(life), max(self._ends[index] for index in life.marks)
-            moments.append(Group([Label(x + 9, y + 3.5, tag, "tag", fit=_fit(tag, 10))]))
+            # On the lane's own ground, so that no break of the axis runs through it.
+            ground = rectangle(x + 8, y - 6, width_of(tag, 10) + 2, 12)
+            label = Label(x + 9, y + 3.5, tag, "tag", fit=_fit(tag, 10))
+            moments.append(Group([Shape(ground, "lane"), label]))
 
     def _counts(self, lives: list[Life], y: float) -> list[Group]:
         """Bars of what happened in each few pixels of time."""
@@ -197,7 +205,7 @@ class _Drawing:
                     )
                     bottom -= tall
             said = f"{fine + bad + dead:,} marks"
-            said += f", {bad:,} of them retries, failures or duplicates" if bad else ""
+            said += f", {bad:,} of them retries, failures, duplicates or crashes" if bad else ""
             said += f", {dead:,} dead letters" if dead else ""
             groups.append(Group(shapes, said))
         return groups
@@ -241,7 +249,7 @@ def _count_legend(x: float, y: float) -> tuple[list[Shape | Label], float]:
     items: list[Shape | Label] = []
     meanings = (
         ("count", "recorded or done"),
-        ("count-bad", "retried, failed or duplicate"),
+        ("count-bad", "retried, failed, duplicate or crashed"),
         ("count-dead", "dead letters"),
     )
     for style, meaning in meanings:

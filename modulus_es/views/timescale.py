@@ -67,8 +67,9 @@ class TimeScale:
 
     ``times`` are all at which something begins or ends. ``room`` says how many
     pixels an instant needs at which things follow each other without any time
-    between. With ``broken`` a wait that is longer than four times all the rest
-    is cut.
+    between. ``axis`` is linear; or broken, which cuts a wait that is longer
+    than four times all the rest; or log, where every wait is as long as its
+    logarithm, so that a wait of a day leaves room for one of a second.
 
     >>> scale = TimeScale([0, 10, 20], 100, 300)
     >>> scale.x(0), scale.x(10), scale.x(20), scale.breaks
@@ -82,12 +83,14 @@ class TimeScale:
         right: float,
         room: Mapping[int, float] | None = None,
         *,
-        broken: bool = True,
+        axis: str = "broken",
     ) -> None:
+        self.axis = axis
         self.times = sorted(set(times))
         self.left, self.right = left, right
         gaps = [later - time for time, later in zip(self.times, self.times[1:], strict=False)]
-        cut = _dwarfing(gaps) if broken else set()
+        cut = _dwarfing(gaps) if axis == "broken" else set()
+        long: Sequence[float] = [logarithm(gap) for gap in gaps] if axis == "log" else gaps
         needed = [(room or {}).get(time, 0.0) for time in self.times]
         held = 0.0
         for need in needed:
@@ -95,8 +98,11 @@ class TimeScale:
         width = right - left - _BROKEN * len(cut)
         # Instants get what they need, but waiting always has half of the axis.
         share = min(1.0, width / 2 / held) if held and gaps else 1.0
-        flowing = sum(gap for index, gap in enumerate(gaps) if index not in cut)
-        self._micros_a_pixel = flowing / (width - held * share) if flowing else 0.0
+        flowing = 0.0
+        for index, gap in enumerate(long):
+            flowing += 0 if index in cut else gap
+        a_pixel = flowing / (width - held * share) if flowing else 0.0
+        self._micros_a_pixel = 0.0 if axis == "log" else a_pixel
         self._begins, self._ends = [], []
         self.breaks: list[Break] = []
         x = left
@@ -108,7 +114,7 @@ class TimeScale:
                 self.breaks.append(Break(x, _BROKEN, lasting(gaps[index])))
                 x += _BROKEN
             elif index < len(gaps):
-                x += gaps[index] / self._micros_a_pixel
+                x += long[index] / a_pixel
         self.share = share
 
     def x(self, time: int, ahead: float = 0) -> float:
@@ -129,6 +135,8 @@ class TimeScale:
         first, last = self.times[0], self.times[-1]
         if first == last:
             return [Tick(self.left, clock_text(first, _exact(first)))]
+        if self.axis == "log":
+            return self._own()
         target = self._micros_a_pixel * _TICK or (last - first) / 6
         coarse = next((n for n, step in enumerate(_STEPS) if step >= target), len(_STEPS) - 1)
         for step in (_STEPS[coarse], *_STEPS[max(coarse - 2, 0) : coarse][::-1]):
@@ -136,6 +144,20 @@ class TimeScale:
             if len(ticks) > 1:
                 return ticks
         return [Tick(self.left, clock_text(first, _exact(first)))]
+
+    def _own(self) -> list[Tick]:
+        """The times at which something happens, those that have room."""
+        ticks: list[Tick] = []
+        free, day = self.left, self.times[0] // _DAY
+        for time, x in zip(self.times, self._begins, strict=True):
+            if x >= free:
+                text = clock_text(time, _exact(time))
+                if time // _DAY > day:
+                    text = f"{moment(time):%m-%d} {clock_text(time, _SECOND)}"
+                day = time // _DAY
+                ticks.append(Tick(x, text))
+                free = x + _TICK
+        return ticks
 
     def _round(self, step: int) -> list[Tick]:
         """The multiples of a step that have room on the axis."""
@@ -173,6 +195,19 @@ def _dwarfing(gaps: Sequence[int]) -> set[int]:
             break
         cut.add(index)
     return cut
+
+
+def logarithm(span: int) -> float:
+    """About the logarithm to base 2 of a wait in milliseconds, at least 1.
+
+    Between the powers of two it is a straight line, so that it has the same
+    bits on every machine.
+
+    >>> logarithm(0), logarithm(1_024_000), logarithm(1_536_000)
+    (1.0, 11.0, 11.5)
+    """
+    power = max(span // 1000, 1).bit_length() - 1
+    return 1.0 + power + (max(span, 1000) / 1000 / (1 << power) - 1)
 
 
 def clock_text(time: int, step: int) -> str:
