@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.messages import Command, IntegrationEvent
+from modulus_es.turns import give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class MessageBus:
 
     async def _alone(self, note: Any) -> None:
         self._module.check_not_stale()
+        if self._module.system.turns.due():
+            await give_way()
         uow = UnitOfWork(self._module)
 
         async def work() -> None:

@@ -30,6 +30,7 @@ from modulus_es.naming import near_misses, qualified_name, stable_name
 from modulus_es.result import Error, Failure, Result
 from modulus_es.surrounding import surround
 from modulus_es.trace import TraceRecord
+from modulus_es.turns import give_way
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -71,11 +72,15 @@ class Mediator:
         whatever the handler raised, and `PublishError`, whose ``result`` says
         that the command did happen.
         """
+        if self._uow is None and self._module.system.turns.due():
+            await give_way()
         handler = self._handler(command, Command, "send")
         return await self._surrounded(command, lambda: self._with_retries(handler, command))
 
     async def query(self, query: Query[T]) -> Result[T]:
         """Ask a question; the unit of work of the answer must not change anything."""
+        if self._uow is None and self._module.system.turns.due():
+            await give_way()
         handler = self._handler(query, Query, "query")
         return await self._surrounded(query, lambda: self._attempt(handler, query, 1))
 
@@ -104,6 +109,8 @@ class Mediator:
             self._uow.note(event, strategy)
             return
         self._module.check_not_stale()
+        if self._module.system.turns.due():
+            await give_way()
         with self._module.system.current_here():
             await self._module.dispatcher.publish(event, strategy)
 

@@ -26,6 +26,7 @@ from modulus_es.repository import Repository
 from modulus_es.result import Result
 from modulus_es.retry import Retry
 from modulus_es.surrounding import Surrounding, with_behaviors
+from modulus_es.turns import give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Module:
         was loaded, `SerializationError` naming a field that cannot be stored, and
         `PublishError` where it was saved and handlers failed afterwards.
         """
+        if self.system.turns.due():
+            await give_way()
         uow = self.unit_of_work()
         uow.add(*aggregates)
         await in_unit(uow, None)

@@ -34,6 +34,7 @@ from modulus_es.services import Services
 from modulus_es.steps import Pending, Run, Step
 from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.trace import Trace
+from modulus_es.turns import Turns
 from modulus_es.unit_of_work import UnitOfWork
 from modulus_es.views.looking import Looking
 
@@ -109,6 +110,7 @@ class System(Looking):
         self.contracts = Registry("the system")
         self.retry = retry or Retry()
         self.retry_conflicts = retry_conflicts
+        self.turns = Turns()
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}
         self._relays: list[OutboxRelay] = []

@@ -1,0 +1,52 @@
+"""Giving way to the event loop, so that a cell that calls in a loop can be interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import coroutine
+
+from modulus_es.strands import current
+
+EVERY = 16
+"""How many calls there are from one turn of the event loop to the next."""
+
+
+class Turns:
+    """Says when it is the event loop's turn.
+
+    A save in memory never waits for anything, and a notebook's interrupt cancels
+    a cell where it waits: a loop of saves would run to its end. So every 16th
+    call waits for one turn of the event loop before it begins, when nothing is
+    half done. Calls are counted and not milliseconds, because what runs between
+    two calls must be the same on a slow machine.
+
+    >>> turns = Turns()
+    >>> [turns.due() for _ in range(32)].index(True)
+    15
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = EVERY
+
+    def due(self) -> bool:
+        """Count a call; answer whether it should `give_way` first.
+
+        A call that a handler makes never does: its run gives way between deliveries.
+        """
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = EVERY
+        return current.get() is None
+
+
+@coroutine
+def give_way() -> Generator[None, None, None]:
+    """Let the event loop do what it has to do, such as cancelling the caller.
+
+    >>> import asyncio
+    >>> asyncio.run(give_way())
+    """
+    yield
