@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.naming import NAME, qualified_name, stable_name
 from modulus_es.retry import Retry
-from modulus_es.signatures import parameters
+from modulus_es.signatures import bases_of, parameters
 
 if TYPE_CHECKING:
     from modulus_es.plans import Plan
@@ -136,12 +136,10 @@ def bound_message(cls: type) -> Any:
     >>> bound_message(Audit)
     <class 'int'>
     """
-    for base in (b for c in cls.__mro__ for b in getattr(c, "__orig_bases__", ())):
-        origin = get_origin(base)
-        if isclass(origin) and issubclass(origin, HandlerBase):
-            argument = get_args(base)[0]
-            if not isinstance(argument, TypeVar):
-                return argument
+    for base in bases_of(cls):
+        if get_origin(base) is HandlerBase:
+            message = get_args(base)[0]
+            return None if isinstance(message, TypeVar) else message
     return None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -35,6 +35,9 @@ from modulus_es import (
     UnitOfWork,
     event,
 )
+
+A = TypeVar("A")
+C = TypeVar("C")
 
 
 class Order(Aggregate):
@@ -156,6 +159,22 @@ async def test_a_handler_on_the_generic_base_says_itself_what_it_takes(
     class Pong(CommandHandler[Ping]):
         def handle(self, command: Ping) -> str:
             return "pong"
+
+    assert await system.send(Ping()) == Success("pong")
+
+
+async def test_a_handler_on_a_base_of_ones_own_still_says_what_it_takes(
+    system: System, orders: Module
+) -> None:
+    class Answering(CommandHandler[C], Generic[A, C]):
+        answer: A
+
+        def handle(self, command: C) -> A:
+            return self.answer
+
+    @orders.handles
+    class Pong(Answering[str, Ping]):
+        answer = "pong"
 
     assert await system.send(Ping()) == Success("pong")
 
