@@ -86,8 +86,8 @@ class System(Looking):
         self.random = Random(f"modulus_es:{self.seed}")
         self._databases: dict[str, Database] = {}
         self._store_url = store
-        database = self._database(store)
-        self.clock: Clock = clock or self._virtual_clock(start, database)
+        self.clock: Clock = clock or self._virtual_clock(start)
+        self._database(store)
         self.trace = Trace(trace)
         from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
 
@@ -356,19 +356,17 @@ class System(Looking):
         hint = near_misses(name, known) or (f": register a handler with @module.handles({name})")
         raise HandlerNotFoundError(f"no module handles the {kind_of(type(request))} {name}{hint}")
 
-    def _virtual_clock(self, start: datetime | None, database: Database) -> VirtualClock:
-        if start is None and self._drawn:
-            start = SystemClock().now()
-        clock = VirtualClock(start)
-        if (latest := database.latest_time()) is not None:
-            clock.jump(latest)
-        return clock
+    def _virtual_clock(self, start: datetime | None) -> VirtualClock:
+        return VirtualClock(SystemClock().now() if start is None and self._drawn else start)
 
     def _database(self, url: str) -> Database:
         database = self._databases.get(url)
         if database is None:
             database = self._databases[url] = _open(url)
             self._ids.enter_session(*(d.session for d in self._databases.values()))
+            # Virtual time goes on where the last of its stores was left.
+            if isinstance(self.clock, VirtualClock) and (latest := database.latest_time()):
+                self.clock.jump(latest)
         return database
 
     def _open_transport(self, url: str) -> Transport:

@@ -21,8 +21,10 @@ from modulus_es import (
     StoreURLError,
     System,
     SystemClock,
+    VirtualClock,
     event,
 )
+from modulus_es.clock import START
 
 Open = Callable[..., Shop]
 
@@ -123,6 +125,24 @@ def test_the_virtual_clock_goes_on_after_what_only_an_event_tells(open_shop: Ope
     left = first.system.now()
     first.system.close()
     assert open_shop().system.now() == left
+
+
+def test_a_virtual_clock_of_ones_own_goes_on_at_the_latest_time_too(open_shop: Open) -> None:
+    first = open_shop(clock=VirtualClock(START))
+    run(first.system.advance(60))
+    run(first.place("A1"))
+    first.system.close()
+    assert open_shop(clock=VirtualClock(START)).system.now() == START + timedelta(seconds=60)
+
+
+def test_the_virtual_clock_goes_on_at_the_latest_time_of_a_modules_own_store(url: str) -> None:
+    for expected in (START, START + timedelta(seconds=60)):
+        system = System(seed=7)
+        orders = system.module("orders", store=url)
+        assert system.now() == expected
+        run(system.advance(60))
+        run(orders.save(Order("A1")))
+        system.close()
 
 
 def test_the_clock_of_a_new_file_starts_where_it_is_told_to(open_shop: Open) -> None:
