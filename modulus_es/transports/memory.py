@@ -12,7 +12,7 @@ from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Network
 from modulus_es.steps import Step
 from modulus_es.stores.port import Routes
 from modulus_es.trace import Trace, TraceRecord
-from modulus_es.transports.port import Receive, Subscription
+from modulus_es.transports.port import Receive, Subscription, TransportCapability
 
 if TYPE_CHECKING:
     from modulus_es.scheduler import Scheduler
@@ -34,6 +34,7 @@ class MemoryTransport:
 
     def __init__(self, network: Network, trace: Trace, scheduler: Scheduler) -> None:
         self.url = "memory://"
+        self.capabilities = TransportCapability.KNOWS_INBOXES
         self._network, self._trace, self._scheduler = network, trace, scheduler
         self._listeners: dict[str, tuple[Subscription, Receive]] = {}
         self._routes = Routes(frozenset(), frozenset())

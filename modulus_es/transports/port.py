@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Flag, auto
 from typing import NamedTuple, Protocol
 
 from modulus_es.envelope import Envelope
@@ -19,6 +20,22 @@ class Subscription(NamedTuple):
     commands: frozenset[str]
 
 
+class TransportCapability(Flag):
+    """What a transport may promise beyond what every transport promises.
+
+    A transport declares its own as ``capabilities``; the contract suite leaves
+    out what needs one that is not declared, and nothing else.
+
+    >>> TransportCapability.DURABLE in TransportCapability.KNOWS_INBOXES
+    False
+    """
+
+    DURABLE = auto()
+    """It holds messages itself, for a module that listened and is away, and across restarts."""
+    KNOWS_INBOXES = auto()
+    """What `Transport.publish` answers is what became of the message in every inbox."""
+
+
 class Transport(Protocol):
     """Carries envelopes from outboxes to inboxes: at least once, in order per key.
 
@@ -32,6 +49,7 @@ class Transport(Protocol):
     """
 
     url: str
+    capabilities: TransportCapability
 
     @property
     def batching(self) -> bool:

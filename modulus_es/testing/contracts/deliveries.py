@@ -44,7 +44,7 @@ class DeliveryContract(StoreSuite):
         assert bench.inbox() == {(1, "note"): ("done", 1), (2, "note"): ("done", 1)}
 
     @promise()
-    async def test_a_claim_takes_no_more_than_it_may(self, bench: StoreBench) -> None:
+    async def test_a_claim_takes_no_more_deliveries_than_it_may(self, bench: StoreBench) -> None:
         await bench.receive(*(envelope(n, f"key {n}") for n in range(5)))
         assert said(await bench.take(limit=2)) == [0, 1]
         assert said(await bench.take("bert", limit=2)) == [2, 3]

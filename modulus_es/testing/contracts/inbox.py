@@ -22,7 +22,7 @@ class InboxContract(StoreSuite):
         assert bench.inbox() == {(1, "note"): ("pending", 0), (1, "count"): ("pending", 0)}
 
     @promise()
-    async def test_a_row_tells_everything_of_its_message(self, bench: StoreBench) -> None:
+    async def test_a_delivery_tells_everything_of_its_message(self, bench: StoreBench) -> None:
         sent = envelope(
             1,
             to="hearer",

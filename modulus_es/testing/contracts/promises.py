@@ -72,7 +72,9 @@ def promises(contract: type[Any]) -> Iterator[Promise]:
             yield Promise(name, getattr(test, "needs", None))
 
 
-def broken_promises(contract: type[Any], make_bench: Callable[[], Bench]) -> dict[str, Exception]:
+def broken_promises(
+    contract: type[Any], make_bench: Callable[[], Bench]
+) -> dict[str, BaseException]:
     """Run every test of a contract without pytest; answers those that fail, and why.
 
     Each gets a bench of its own. What needs a capability that is not declared
@@ -83,12 +85,12 @@ def broken_promises(contract: type[Any], make_bench: Callable[[], Bench]) -> dic
     >>> broken_promises(EventsContract, lambda: StoreBench(MemoryDatabase))
     {}
     """
-    found: dict[str, Exception] = {}
+    found: dict[str, BaseException] = {}
     for name, _ in promises(contract):
         try:
             getattr(contract(), name)(make_bench())
         except pytest.skip.Exception:
             continue
-        except Exception as error:
+        except (Exception, pytest.fail.Exception) as error:
             found[name] = error
     return found
