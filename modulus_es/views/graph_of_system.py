@@ -60,8 +60,9 @@ class _Builder:
                 id_ = f"{module.name}/projector/{handler.name}"
                 self._node(id_, "projector", handler.name, module.name)
                 self._edge(self._event(module, handler.message), id_, "event")
-                for contract in _contracts(handler):
-                    self._edge(id_, self._contract(contract, module.name), "event")
+                for contract in contracts_of(handler):
+                    name = stable_name(contract)
+                    self._edge(id_, self._contract(name, module.name), "event")
             elif kind == "subscriber":
                 self._node(id_, "handler", handler.name, module.name)
                 self._edge(self._contract(stable_name(handler.message), ""), id_, "event")
@@ -80,9 +81,9 @@ class _Builder:
                 self._count(id_, count)
                 self._edge(request, id_, "sync", count)
             if kind != "projector":
-                for aggregate in _mentioned(handler, Aggregate):
+                for aggregate in mentioned(handler, Aggregate):
                     self._edge(id_, self._aggregate(module, aggregate), "sync")
-                for command in _mentioned(handler, Command):
+                for command in mentioned(handler, Command):
                     if command is not handler.message and (node := self._command(command)):
                         self._edge(id_, node, "sync")
 
@@ -226,16 +227,16 @@ def _named_first(cls: Any) -> bool:
     return any(c.__name__ != "Created" and hasattr(c, "begin") for c in event_classes(cls))
 
 
-def _contracts(handler: Handler) -> list[str]:
-    """What a projector says, or seems, to make."""
+def contracts_of(handler: Handler) -> list[Any]:
+    """The integration events that a projector says, or seems, to make."""
     function = handler.target.project if handler.is_class else handler.target
     said = getattr(function, "__annotations__", {}).get("return")
     found = [a for a in (said, *get_args(said)) if _is_a(a, IntegrationEvent)]
-    found = found or _mentioned(handler, IntegrationEvent)
-    return [stable_name(cls) for cls in dict.fromkeys(found)]
+    found = found or mentioned(handler, IntegrationEvent)
+    return list(dict.fromkeys(found))
 
 
-def _mentioned(handler: Handler, base: type) -> list[Any]:
+def mentioned(handler: Handler, base: type) -> list[Any]:
     """The classes of a kind that a handler's code mentions by name."""
     target = handler.target
     function = (

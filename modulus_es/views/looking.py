@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modulus_es.system import System
+    from modulus_es.views.catalogue import Catalogue
     from modulus_es.views.handler_graph import HandlerGraph
     from modulus_es.views.sequence import SequenceDiagram
     from modulus_es.views.timeline import Timeline
@@ -121,3 +122,17 @@ class Looking:
         from modulus_es.views import of_system
 
         return of_system.sequence(self._system, correlation)
+
+    def catalogue(self) -> Catalogue:
+        """The event catalogue: every contract between the modules, with its JSON Schema.
+
+        ``catalogue().save(file)`` keeps it, and ``catalogue().check(file)`` names
+        what has changed since that would break a consumer.
+
+        >>> from modulus_es import System
+        >>> System(seed=7).catalogue()
+        Catalogue(0 contracts)
+        """
+        from modulus_es.views.catalogue_of_system import catalogue
+
+        return catalogue(self._system)
