@@ -10,6 +10,8 @@ import msgspec
 from modulus_es.envelope import Envelope
 from modulus_es.errors import DeserializationError, ModulusError
 from modulus_es.mapper import upcast
+from modulus_es.messages import Message
+from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
@@ -25,7 +27,7 @@ async def replay_dead_letters(
     module: str | None,
     handler: str | None,
     type_name: str | None,
-    payload: Mapping[str, Any] | None,
+    payload: Mapping[str, Any] | Message | None,
 ) -> int:
     """See `System.replay_dead_letters`."""
     modules = system.modules if module is None else (system[module],)
@@ -102,7 +104,7 @@ def _say(module: Module, row: InboxRow | OutboxRow) -> None:
     )
 
 
-def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any]) -> Envelope:
+def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any] | Message) -> Envelope:
     cls: Any = system.contracts.get(envelope.type)
     if cls is None:
         raise DeserializationError(
@@ -110,6 +112,12 @@ def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any]) -> E
         )
     codec = codec_of(cls)
     names = [field.name for field in codec.fields]
+    if isinstance(payload, Message):
+        if stable_name(type(payload)) != envelope.type:
+            raise DeserializationError(
+                f"the message is a {envelope.type}, and the payload a {stable_name(type(payload))}"
+            )
+        payload = {name: vars(payload)[name] for name in names}
     if unknown := sorted(set(payload) - set(names)):
         raise DeserializationError(
             f"{envelope.type} has no field {', '.join(unknown)}; it has {', '.join(names)}"

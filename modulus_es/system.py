@@ -224,8 +224,10 @@ class System(Looking):
         """Do exactly one thing; await it, it answers the `Step`, None if nothing is due."""
         return Pending("system.step()", self._step)
 
-    def advance(self, seconds: float) -> Pending[Run]:
-        """Run for so many seconds of virtual time; await it."""
+    def advance(self, seconds: float | timedelta) -> Pending[Run]:
+        """Run for so many seconds of virtual time, or so long; await it."""
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
         return Pending(f"system.advance({seconds!r})", lambda: self._advance(seconds))
 
     async def replay_dead_letters(
@@ -235,13 +237,14 @@ class System(Looking):
         module: str | Module | None = None,
         handler: str | None = None,
         type: str | None = None,
-        payload: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | IntegrationEvent | Command[Any] | None = None,
     ) -> int:
         """Make dead letters pending again: only the handlers that had not succeeded.
 
         Picks those of a message, module, handler or type; all without any.
-        ``payload`` replaces fields of the one message picked. Answers how many
-        deliveries will be made again; `run` makes them. Raises
+        ``payload`` replaces fields of the one message picked, by name, or is an
+        object of its class. Answers how many deliveries will be made again; `run`
+        makes them. Raises
         `DeserializationError` where the edited payload does not fit the contract.
         """
         from modulus_es.replay import replay_dead_letters
@@ -255,7 +258,8 @@ class System(Looking):
         """Drop delivered rows of the outboxes, in batches; answers how many.
 
         Nothing is dropped unless this is called. The ledger forgets when a
-        dropped message was recorded, and keeps what its handlers did.
+        dropped message was recorded, and no longer counts it as an effect of the
+        handler that published it; it keeps what the message's own handlers did.
         """
         count = 0
         for module in self.modules:

@@ -190,6 +190,25 @@ async def test_a_replay_takes_an_edited_payload() -> None:
     assert (written.n, written.price) == (1, Decimal(5))
 
 
+async def test_an_edited_payload_may_be_an_object_of_the_contract() -> None:
+    world = World()
+    (message_id,) = await world.die(1)
+    world.fails = lambda said: said.n == 1
+    await world.system.replay_dead_letters(message_id, payload=Said(7, Decimal(2)))
+    await world.system.run()
+    assert noted(world.hearer) == [7]
+    assert {row.envelope.message_id for row in world.hearer.inbox} == {message_id}
+
+
+async def test_an_object_of_another_contract_is_no_payload() -> None:
+    class Heard(IntegrationEvent): ...
+
+    world = World()
+    (message_id,) = await world.die(1)
+    with pytest.raises(DeserializationError, match="is a Said, and the payload a Heard"):
+        await world.system.replay_dead_letters(message_id, payload=Heard())
+
+
 async def test_an_edited_payload_is_only_for_the_handler_that_had_failed() -> None:
     world = World()
     (message_id,) = await world.die(1)
