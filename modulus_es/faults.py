@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Literal, TypeAlias
@@ -38,6 +38,19 @@ class Network:
     >>> network
     Network(loss=0.05, latency=(0.01, 0.2), cut: inventory | orders)
     """
+
+    # A knob that is misspelt must not turn silently.
+    __slots__ = (
+        "__weakref__",
+        "_cuts",
+        "_duplicates",
+        "_latency",
+        "_loss",
+        "_random",
+        "_reorder",
+        "_watchers",
+        "perfect",
+    )
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -83,8 +96,8 @@ class Network:
         return self._latency
 
     @latency.setter
-    def latency(self, seconds: tuple[float, float] | float) -> None:
-        shortest, longest = seconds if isinstance(seconds, tuple) else (seconds, seconds)
+    def latency(self, seconds: Sequence[float] | float) -> None:
+        shortest, longest = seconds if isinstance(seconds, Sequence) else (seconds, seconds)
         if not 0 <= shortest <= longest:
             raise ValueError(f"latency is (shortest, longest) in seconds, not {seconds!r}")
         self._latency = (float(shortest), float(longest))

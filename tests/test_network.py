@@ -86,6 +86,12 @@ async def test_latency_may_be_one_number() -> None:
     assert seconds(system) == 2
 
 
+def test_latency_may_be_a_list() -> None:
+    network = System(seed=7).network
+    network.latency = [0.01, 0.2]
+    assert network.latency == (0.01, 0.2)
+
+
 async def test_messages_of_one_key_keep_their_order_whatever_they_travel() -> None:
     system, sender, hearers = world(latency=(0, 5), loss=0.3, duplicates=0.3)
     await publish(sender, 200)
@@ -227,6 +233,11 @@ def test_a_knob_that_is_no_part_is_refused(knob: str, part: float) -> None:
     with pytest.raises(ValueError, match=f"{knob} is a part of the messages"):
         setattr(network, knob, part)
     assert network.perfect
+
+
+def test_a_knob_that_there_is_not_is_refused() -> None:
+    with pytest.raises(AttributeError, match="los"):
+        System(seed=7).network.los = 0.05  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("latency", [(-1, 2), (2, 1), -1, (float("nan"), 1)])
