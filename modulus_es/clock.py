@@ -37,6 +37,8 @@ def to_utc(moment: datetime, what: str = "a time") -> datetime:
         ...
     ValueError: a time needs a time zone, such as datetime(..., tzinfo=UTC); got 2024-01-01T00:00:00
     """
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{what} is a datetime with a time zone, not {moment!r}")
     # What is no time at all, such as pandas' NaT, is a datetime that equals nothing.
     if moment != moment or moment.tzinfo is None:  # noqa: PLR0124
         raise ValueError(

@@ -84,7 +84,7 @@ def _checked(event: IntegrationEvent) -> tuple[str, datetime]:
         raise _refused(event, "event_id", "a UUID")
     try:
         return str(event.event_id), to_utc(event.occurred_on)
-    except (AttributeError, ValueError):
+    except (TypeError, ValueError):
         raise _refused(event, "occurred_on", "a time with a time zone") from None
 
 

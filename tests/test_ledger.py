@@ -384,6 +384,26 @@ async def test_a_purge_changes_nothing_but_when_the_message_was_recorded() -> No
     assert (after.outcome, after.effects, after.attempts) == ("done", 1, 1)
 
 
+async def test_a_message_that_was_purged_is_no_effect_any_more() -> None:
+    class Echoed(IntegrationEvent): ...
+
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    def echo(said: Said, uow: UnitOfWork) -> None:
+        uow.publish(Echoed())
+
+    @sender.on(Echoed)
+    def hear(echoed: Echoed) -> None: ...
+
+    await sender.bus.publish(Said(1))
+    await system.run()
+    before = [(row.handler, row.effects) for row in rows(system)]
+    await system.purge(timedelta(seconds=-1))
+    assert before == [("echo", 1), ("hear", 0)]
+    assert sorted((row.handler, row.effects) for row in rows(system)) == [("echo", 0), ("hear", 0)]
+
+
 async def test_the_rows_are_in_order_of_module_and_position() -> None:
     system, sender, hearer = pair()
 

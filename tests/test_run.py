@@ -144,6 +144,18 @@ async def test_a_run_until_a_moment_without_a_time_zone_is_refused() -> None:
         await system.run(until=datetime(2030, 1, 1))  # noqa: DTZ001
 
 
+async def test_a_run_until_what_is_no_time_is_refused() -> None:
+    system, _, _ = pair()
+    with pytest.raises(TypeError, match="until is a datetime with a time zone, not 5"):
+        await system.run(until=5)  # type: ignore[arg-type]
+
+
+async def test_advance_takes_how_long() -> None:
+    system, _, _ = pair()
+    await system.advance(timedelta(minutes=1))
+    assert system.now() == at(60)
+
+
 async def test_advance_runs_for_so_many_seconds() -> None:
     system, sender, hearer = pair()
     heard: list[int] = []
