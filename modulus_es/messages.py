@@ -119,8 +119,9 @@ class IntegrationEvent(Message):
 
     event_id: UUID = field(kw_only=True, default_factory=ambient.new_id)
     occurred_on: datetime = field(kw_only=True, default_factory=ambient.now)
-    correlation_id: str | None = field(kw_only=True, default=None)
-    causation_id: str | None = field(kw_only=True, default=None)
+    # Filled in on the way, and no reason for what arrives to differ from what was sent.
+    correlation_id: str | None = field(kw_only=True, default=None, compare=False)
+    causation_id: str | None = field(kw_only=True, default=None, compare=False)
 
 
 def result_type(message: type[Any]) -> Any:

@@ -175,6 +175,21 @@ async def test_every_kind_of_field_arrives_equal_and_of_the_same_type() -> None:
         assert type(getattr(received, name)) is type(getattr(sent, name))
 
 
+async def test_a_contract_arrives_equal_though_its_conversation_was_filled_in() -> None:
+    sent = OrderCreated(uuid4())
+    received = await delivered(sent)
+    assert received == sent
+    assert received.correlation_id is not None
+
+
+def test_contracts_with_other_ids_or_contents_are_not_equal() -> None:
+    order_id = uuid4()
+    said: dict[str, Any] = {"event_id": uuid4(), "occurred_on": START}
+    assert OrderCreated(order_id) != OrderCreated(order_id)
+    assert OrderCreated(order_id, **said) == OrderCreated(order_id, **said)
+    assert OrderCreated(order_id, **said) != OrderCreated(uuid4(), **said)
+
+
 async def test_a_contract_arrives_with_its_four() -> None:
     then = datetime(2020, 1, 1, tzinfo=timezone(timedelta(hours=2)))
     sent = OrderCreated(uuid4(), occurred_on=then, correlation_id="c", causation_id="d")
