@@ -210,7 +210,12 @@ class Scheduler:
         strand.task = self._driver
         # A driver that waits is a strand like any other, and must not be forgotten.
         self._tasks.add(self._driver)
-        self._driver.add_done_callback(self._tasks.discard)
+        self._driver.add_done_callback(self._retired)
+
+    def _retired(self, driver: asyncio.Task[None]) -> None:
+        self._tasks.discard(driver)
+        if not driver.cancelled():
+            driver.exception()  # such as an interrupt, which the run raises: it is known
 
     def _hand_on(self, strand: Strand) -> None:
         """The driver waits: let another drive, or end a run that was to take one step."""

@@ -21,6 +21,7 @@ PARALLEL = ["-n", "2", "--dist", "loadfile"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once.
 SLOW = ["-m", "slow", "tests/kernel", "tests/sqlite", "tests/property"]
+SLOW += ["tests/test_faults_short.py"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.faults.report import Outcome, scenario
+from benchmarks.faults.report import Outcome, progress, scenario
 from benchmarks.faults.shop import (
     Book,
     OrderCreated,
@@ -45,12 +45,13 @@ async def _place_and_deliver(system: System, book: Book, number: int, naive: boo
 def kill_often(url: str, book: Path, kills: int, naive: bool, random: Random) -> int:
     """Start, and kill after a while, so many times; answers how many died as they should."""
     killed = 0
-    for _ in range(kills):
+    for life in range(kills):
+        progress(life, kills)
         tried = Book(book).counts("try")
         size = book.stat().st_size
         child = start(place_and_deliver, url, book, max(tried, default=0), naive)
         wait_for(lambda size=size: book.stat().st_size > size)
-        time.sleep(random.uniform(0, 0.06))
+        time.sleep(random.uniform(0, 0.2))
         child.kill()
         child.join()
         killed += child.exitcode == -9
@@ -112,7 +113,8 @@ def kill_the_relay(full: bool, folder: Path) -> Outcome:
     _empty(book)
     placed, killed, recovery = 0, 0, 0.0
     each = 60 if full else 20
-    for _ in range(kills):
+    for life in range(kills):
+        progress(life, kills)
         asyncio.run(_place(shop(url), range(placed, placed + each)))
         placed += each
         lines = book.read_text().count("\n")

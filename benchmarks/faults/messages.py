@@ -17,7 +17,7 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 
-from benchmarks.faults.report import Outcome, scenario
+from benchmarks.faults.report import Outcome, progress, scenario
 from benchmarks.faults.shop import OrderCreated, PlaceOrder, look, shop, start, url_of
 from modulus_es import Aggregate, System, event
 from modulus_es.errors import ConcurrencyError, SerializationError
@@ -204,7 +204,8 @@ async def _hostile_payloads(times: int) -> Outcome:
     orders = System(seed=17).module("orders")
     orders.learn(Parcel)
     refused, unnamed, changed, unreadable = 0, Counter[str](), 0, 0
-    for _ in range(times):
+    for number in range(times):
+        progress(number, times)
         value = hostile(random)
         parcel = Parcel(value)
         try:
@@ -411,7 +412,7 @@ async def _always_fails(count: int) -> Outcome:
 
 @scenario(36, "loss 20 %, duplicates 20 %, reordering 20 %, delays, a partition, healed")
 def bad_network(full: bool, folder: Path) -> Outcome:
-    return asyncio.run(_bad_network(folder, 300 if full else 100))
+    return asyncio.run(_bad_network(folder, 1_000 if full else 60))
 
 
 async def _bad_network(folder: Path, count: int) -> Outcome:

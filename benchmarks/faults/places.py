@@ -383,7 +383,7 @@ def fork_and_use(answer: Connection, url: str) -> None:
 
 
 def fork_and_count(answer: Connection, path: Path) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
     connection.execute("CREATE TABLE t (n INTEGER)")
     connection.execute("INSERT INTO t VALUES (0)")
     connection.execute("BEGIN IMMEDIATE")

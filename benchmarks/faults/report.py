@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
 import sqlite3
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+
+import modulus_es
 
 
 @dataclass(frozen=True)
@@ -139,16 +144,21 @@ def cells(scenario: Scenario, outcome: Outcome) -> list[str]:
     ]
 
 
-def as_text(rows: Iterable[tuple[Scenario, Outcome]]) -> str:
-    """The table for a terminal."""
-    lines = []
-    for scenario, outcome in rows:
-        shown = zip(COLUMNS[3:], cells(scenario, outcome)[3:], strict=True)
-        said = "; ".join(f"{name} {value}" for name, value in shown if value)
-        lines.append(f"{scenario.number:>2} {scenario.title} ({scenario.fault}): {said}")
-        if outcome.note:
-            lines.append(f"   {outcome.note}")
-    return "\n".join(lines)
+def as_text(scenario: Scenario, outcome: Outcome) -> str:
+    """One row for a terminal."""
+    shown = zip(COLUMNS[2:], cells(scenario, outcome)[2:], strict=True)
+    said = "; ".join(f"{name} {value}" for name, value in shown if value)
+    return f"   {said}" + (f"\n   {outcome.note}" if outcome.note else "")
+
+
+_said = [time.monotonic()]
+
+
+def progress(done: int, of: int) -> None:
+    """Say now and then how far a long scenario is."""
+    if time.monotonic() - _said[-1] > 10:
+        _said.append(time.monotonic())
+        print(f"   {done:,} of {of:,}", flush=True)
 
 
 PREFACE = """\
@@ -163,15 +173,18 @@ write such code; it has to fail, because a scenario whose control passes proves 
 those that an inbox holds; *effects* are what the consumers' stores recorded because of them. *Lost*
 counts what was acknowledged and is gone, *duplicated* effects that happened more than once.
 *Recovery* is the longest time, in seconds, from the end of the fault until everything was done. A
-figure that a scenario does not have is left out. Scenarios can be run one by one
-(`python -m benchmarks.faults 1 22`); each line is the last full run of its scenario. In 20, 21 and
-30 the fault is simulated, on the virtual clock. *Holds: NO* is a promise that is not kept yet.
+figure that a scenario does not have is left out. Scenarios can be run by themselves
+(`python -m benchmarks.faults --only 1,22`), which writes nothing: this page comes from one run. In
+20, 21 and 30 the fault is simulated, on the virtual clock. *Holds: NO* is a promise that is not
+kept.
 """
 
 
-def as_markdown(rows: list[tuple[Scenario, Outcome]]) -> str:
+def as_markdown(
+    rows: list[tuple[Scenario, Outcome]], broke_off: dict[int, str], minutes: float
+) -> str:
     """The page of the documentation."""
-    lines = [PREFACE, f"Measured on {environment()}, {datetime.now(UTC):%Y-%m-%d}.", ""]
+    lines = [PREFACE, f"Measured in one run of {minutes:.0f} minutes on {environment()}.", ""]
     lines.append(f"| {' | '.join(COLUMNS)} |")
     lines.append(f"|{'---|' * len(COLUMNS)}")
     for scenario, outcome in rows:
@@ -179,25 +192,32 @@ def as_markdown(rows: list[tuple[Scenario, Outcome]]) -> str:
     notes = [(s.number, o.note) for s, o in rows if o.note]
     if notes:
         lines += ["", "## Remarks", "", *(f"- {number}: {note}" for number, note in notes)]
-    not_measured = {
-        number: title
-        for number, title in WITHOUT_A_SERVER.items()
-        if number not in {scenario.number for scenario, _ in rows}
-    }
-    lines += ["", "## Not measured", ""]
-    for number, title in not_measured.items():
-        lines.append(f"- {number}, {title}.")
-    lines += ["", "These need a database server or a broker:", ""]
+    if broke_off:
+        lines += ["", "## Broke off", ""]
+        lines += [f"- {n}, {WITHOUT_A_SERVER[n]}: {why}." for n, why in broke_off.items()]
+    not_measured = WITHOUT_A_SERVER.keys() - SCENARIOS.keys()
+    if not_measured:
+        lines += ["", "## Not measured", ""]
+        lines += [f"- {number}, {WITHOUT_A_SERVER[number]}." for number in sorted(not_measured)]
+    lines += ["", "## With a server", "", "These need a database server or a broker:", ""]
     lines += [f"- {number}, {title}." for number, title in NEED_A_SERVER.items()]
     return "\n".join(lines) + "\n"
 
 
 def environment() -> str:
     """The machine and the versions, in general terms."""
-    import os
-
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"eventsourcing {version('eventsourcing')}"
+        f"eventsourcing {version('eventsourcing')}, {datetime.now(UTC):%Y-%m-%d}; "
+        f"the sources of modulus_es, hashed, begin with {hash_of_the_package()}"
     )
+
+
+def hash_of_the_package() -> str:
+    """Which sources were measured."""
+    package = Path(modulus_es.__file__).parent
+    hashed = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        hashed.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return hashed.hexdigest()[:12]
