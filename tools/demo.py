@@ -17,12 +17,19 @@ NOTEBOOKS = ROOT / "notebooks"
 TARGET = ROOT / "build" / "demo"
 
 # The pages must show on a machine without a network, so what the stock template loads from
-# elsewhere (for formulas, diagrams and widgets, which the notebooks do not use) is left out.
+# elsewhere (for formulas, diagrams and widgets, which the notebooks do not use) is left out. It
+# also drops what a figure says to those who cannot see it.
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block data_png scoped -%}
+<div class="jp-RenderedImage jp-OutputArea-output">
+<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
+ alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}">
+</div>
+{%- endblock -%}
 """
 
 # Runs in the notebook's own kernel after its last cell, so that the ledger is the one of the

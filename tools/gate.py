@@ -57,6 +57,7 @@ def steps(*, quick: bool) -> list[Step]:
         checks.append(Step(f"notebooks, Python {name}", [*pytest, *nbval]))
     kills = [here, "-m", "pytest", *PARALLEL, *SLOW]
     checks.append(Step(f"kills, interrupts and live kernels, Python {version}", kills))
+    checks.append(Step("the main job", [here, "tools/demo.py"]))
     packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
     checks.append(Step("the wheel, outside the checkout", packaging))
     return checks

@@ -37,10 +37,7 @@ def test_there_are_notebooks_that_define_in_cells() -> None:
 def test_any_cell_runs_twice_more_and_definitions_in_any_order(
     path: Path, fresh_kernel: Kernel
 ) -> None:
-    kernel = fresh_kernel
-    # A cell that removes what the notebook wrote leaves nothing to look at: it comes last.
-    tidying = [cell for cell in cells_of(path) if ".cleanup()" in cell[0]]
-    cells = [cell for cell in cells_of(path) if cell not in tidying]
+    kernel, cells = fresh_kernel, cells_of(path)
     for source, raises in cells:
         run(kernel, source, raises)
     kernel.ok(PROBES)
@@ -57,8 +54,6 @@ def test_any_cell_runs_twice_more_and_definitions_in_any_order(
     assert kernel.value("_doubled()") == []
     assert kernel.value("_lost()") == 0
     assert kernel.value("await _replayed()") > 0
-    for source, raises in tidying * 2:
-        run(kernel, source, raises)
 
 
 def test_what_defines_and_what_makes_a_system_is_told_apart() -> None:
