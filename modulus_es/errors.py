@@ -23,6 +23,7 @@ data::
     ├── StepLimitError                work reschedules itself without end
     ├── StaleSystemError              a module of a system that was made again
     ├── BackgroundError               something failed while the system ran live
+    ├── MissingExtraError             packages of an extra are not installed
     ├── SerializationError            a value cannot be recorded, or would not read back equal
     ├── DeserializationError          recorded or received bytes cannot be read
     │   └── UnknownEventError         a stored event's class is not defined here
@@ -155,6 +156,10 @@ class StaleSystemError(ModulusError):
 
 class BackgroundError(ModulusError):
     """Something failed while the system ran live; ``__cause__`` is what it was."""
+
+
+class MissingExtraError(ModulusError):
+    """Something needs packages that are not installed; the message names their extra."""
 
 
 class SerializationError(ModulusError):

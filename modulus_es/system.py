@@ -16,6 +16,7 @@ from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     DefinitionError,
     HandlerNotFoundError,
+    MissingExtraError,
     PublishError,
     StoreURLError,
     TransportURLError,
@@ -41,6 +42,9 @@ from modulus_es.views.looking import Looking
 if TYPE_CHECKING:
     from modulus_es.stores.port import Database
     from modulus_es.transports.port import Transport
+    from modulus_es.views.handler_graph import HandlerGraph
+    from modulus_es.views.timeline import Timeline
+    from modulus_es.widgets.explorer import Explorer
 
 T = TypeVar("T")
 
@@ -293,6 +297,30 @@ class System(Looking):
         """Let go of the stores' files and connections."""
         for database in self._databases.values():
             database.close()
+
+    # Being looked at
+
+    def explore(self) -> Explorer:
+        """The live view of a notebook: graph, timeline, inspector and controls, linked.
+
+        Raises `MissingExtraError` where the packages of the extra ``notebook`` are
+        not installed.
+        """
+        return self._explored(self.graph, self.timeline)
+
+    def _explored(
+        self, graph: Callable[[], HandlerGraph], timeline: Callable[[], Timeline]
+    ) -> Explorer:
+        try:
+            from modulus_es.widgets.explorer import Explorer
+        except ModuleNotFoundError as error:
+            if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+                raise
+            raise MissingExtraError(
+                f"explore() needs the package {error.name}, which is not installed: "
+                'pip install "modulus-es[notebook]"'
+            ) from None
+        return Explorer(self, graph, timeline)
 
     # Where ids and times come from
 

@@ -23,7 +23,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # What conda-forge calls otherwise.
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
-NOT_ON_CONDA_FORGE = {"eventsourcing"}
+NOT_ON_CONDA_FORGE = {"eventsourcing", "playwright"}
 
 
 def pins(requirements: list[str]) -> dict[str, str]:

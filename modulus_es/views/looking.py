@@ -5,8 +5,10 @@ The views import what they draw with; a system that is never drawn does without.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from modulus_es.ledger import ledger
 
@@ -78,7 +80,10 @@ class Looking:
         """
         from modulus_es.views import of_system
 
-        return of_system.graph(self._system, module, around, depth)
+        picture = of_system.graph(self._system, module, around, depth)
+        again = partial(self.graph, module=module, around=around, depth=depth)
+        picture.explored_with(lambda: self._explored(again, self.timeline))
+        return picture
 
     def timeline(
         self,
@@ -100,15 +105,18 @@ class Looking:
         """
         from modulus_es.views import of_system
 
-        return of_system.timeline(
-            self._system,
-            correlation=correlation,
-            type=type,
-            since=since,
-            until=until,
-            arrows=arrows,
-            axis=axis,
-        )
+        filters: Any = {
+            "correlation": correlation,
+            "type": type,
+            "since": since,
+            "until": until,
+            "arrows": arrows,
+            "axis": axis,
+        }
+        picture = of_system.timeline(self._system, **filters)
+        again = partial(self.timeline, **filters)
+        picture.explored_with(lambda: self._explored(self.graph, again))
+        return picture
 
     def sequence(self, correlation: str) -> SequenceDiagram:
         """The sequence diagram of one conversation: who told whom what, and what became of it.
@@ -136,3 +144,7 @@ class Looking:
         from modulus_es.views.catalogue_of_system import catalogue
 
         return catalogue(self._system)
+
+    def _explored(self, graph: Callable[[], HandlerGraph], timeline: Callable[[], Timeline]) -> Any:
+        """The live view of these; the composition root has it."""
+        raise NotImplementedError

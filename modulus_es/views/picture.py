@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modulus_es.errors import ModulusError
 from modulus_es.views.scene import Scene
 from modulus_es.views.svg import escaped, to_svg
 from modulus_es.views.text import shown
@@ -28,6 +29,24 @@ class Picture:
 
     A subclass makes the scene, the summary, the text alternative and the table.
     """
+
+    _explorer: Callable[[], Any] | None = None
+
+    def explored_with(self, explorer: Callable[[], Any]) -> None:
+        """Let `explore` answer what this makes: the live view of the picture's system."""
+        self._explorer = explorer
+
+    def explore(self) -> Any:
+        """The live view of this picture, linked with the other one; see `System.explore`.
+
+        Raises `ModulusError` for a picture that was not drawn of a system.
+        """
+        if self._explorer is None:
+            raise ModulusError(
+                "this picture was made of rows, and there is no system to explore: take it from "
+                "system.graph() or system.timeline(), or call system.explore()"
+            )
+        return self._explorer()
 
     def scene(self) -> Scene:
         """The picture, before anybody draws it."""

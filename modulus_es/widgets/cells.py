@@ -1,0 +1,57 @@
+"""Which cell an explorer belongs to, so that running it again closes the one before."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from modulus_es.widgets.explorer import Explorer
+
+_open: dict[str, list[tuple[str, Explorer]]] = {}
+"""Cell -> (which run of it, explorer)."""
+
+
+def is_live() -> bool:
+    """Whether a page asked for this that names its cells, as JupyterLab does.
+
+    Where a notebook is run without a page, as nbconvert and nbval do, an explorer
+    is its static pictures, the same on every run.
+    """
+    return bool(_parent()[0])
+
+
+def key() -> str:
+    """A name for a place in the page, unlike that of any other explorer in it."""
+    return uuid4().hex if is_live() else ""
+
+
+def opened(explorer: Explorer) -> None:
+    """Take note of an explorer; those that an earlier run of the same cell made are closed."""
+    cell, run = _parent()
+    if not cell:
+        return
+    for before, other in tuple(_open.get(cell, ())):
+        if before != run:
+            other.close()
+    _open.setdefault(cell, []).append((run, explorer))
+
+
+def closed(explorer: Explorer) -> None:
+    """Forget an explorer."""
+    for cell, held in tuple(_open.items()):
+        kept = [(run, other) for run, other in held if other is not explorer]
+        if kept:
+            _open[cell] = kept
+        else:
+            del _open[cell]
+
+
+def _parent() -> tuple[str, str]:
+    """The ids of the cell and of the request that is being carried out; empty outside a page."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    parent: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    cell = str(parent.get("metadata", {}).get("cellId", ""))
+    return cell, str(parent.get("header", {}).get("msg_id", ""))

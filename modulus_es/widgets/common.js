@@ -1,0 +1,79 @@
+// What every view needs. Python puts this in front of each view's own module: text only ever
+// reaches the page as text, colours follow the page's theme, nothing is fetched.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element; strings among the children become text nodes, never markup. */
+function element(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+/** The same for SVG. */
+function shape(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+function fill(made, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) made.setAttribute(name, String(value));
+  }
+  made.append(...children);
+  return made;
+}
+
+/** A button that says what it does; `act` is called when it is pressed. */
+function button(text, label, act, signal) {
+  const made = element("button", { type: "button", class: "mes-button", "aria-label": label, title: label }, text);
+  made.addEventListener("click", act, { signal });
+  return made;
+}
+
+/** Light or dark as JupyterLab says, else as the reader's system does. */
+function followTheme(root, signal, changed = () => {}) {
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  const update = () => {
+    const lab = document.body.dataset.jpThemeLight;
+    const dark = lab === undefined ? media.matches : lab === "false";
+    root.dataset.theme = dark ? "dark" : "light";
+    changed();
+  };
+  const observer = new MutationObserver(update);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+  media.addEventListener("change", update, { signal });
+  signal.addEventListener("abort", () => observer.disconnect());
+  update();
+}
+
+/** Shapes and labels as a scene holds them: [style, path, width] or [style, x, y, text, anchor, fit]. */
+function drawn(part) {
+  if (typeof part[1] === "string") {
+    const [style, d, width] = part;
+    const made = shape("path", { class: `m-${style}`, d });
+    if (width) made.style.strokeWidth = `${width}px`;
+    return made;
+  }
+  const [style, x, y, text, anchor, fit] = part;
+  return shape("text", {
+    class: `m-${style}`, x, y, "text-anchor": anchor === "start" ? null : anchor,
+    textLength: fit, lengthAdjust: fit ? "spacingAndGlyphs" : null,
+  }, text);
+}
+
+/** A box beside the pointer, whose text is never read as markup. */
+function tip(root, signal) {
+  const box = element("div", { class: "mes-tip", "aria-hidden": "true", hidden: "" });
+  root.append(box);
+  const hide = () => { box.hidden = true; };
+  root.addEventListener("pointerleave", hide, { signal });
+  return {
+    hide,
+    show(text, event) {
+      const around = root.getBoundingClientRect();
+      box.textContent = text;
+      box.hidden = false;
+      const x = Math.min(event.clientX - around.left + 14, around.width - box.offsetWidth - 8);
+      box.style.left = `${Math.max(4, x)}px`;
+      box.style.top = `${event.clientY - around.top + 16}px`;
+    },
+  };
+}

@@ -1,0 +1,151 @@
+// The explorer: puts the controls, both views and the inspector together, and links the views.
+// Traits: key, parts, controls, inspected, status. It sends no messages of its own.
+
+const LABELS = { controls: "Controls", graph: "Handler graph", timeline: "Delivery timeline", inspector: "Inspector" };
+const GONE = "The kernel that this explorer belonged to is gone: run the cell again.";
+
+/** A section of the inspector: pairs, changes (before and after) or plain text. */
+function section({ title, kind, rows, text }) {
+  const made = element("section", {}, element("h4", {}, title));
+  if (kind === "text") made.append(element("pre", { tabindex: 0, "aria-label": title }, text));
+  else if (kind === "pairs") {
+    const list = element("dl", {});
+    for (const [name, value] of rows) list.append(element("dt", {}, name), element("dd", {}, value));
+    made.append(list);
+  } else {
+    const head = element("tr", {}, ...["field", "before", "after"].map((name) => element("th", { scope: "col" }, name)));
+    const body = rows.map(([field, before, after, changed]) => element("tr", { class: changed ? "mes-changed" : "" },
+      element("th", { scope: "row" }, changed ? `${field} (changed)` : field), element("td", {}, before),
+      element("td", {}, changed ? element("mark", {}, after) : after)));
+    made.append(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+  }
+  return made;
+}
+
+/** Build the explorer inside an element; answers how to take it away. */
+function mount(model, place, listen) {
+  const stop = new AbortController();
+  const areas = Object.fromEntries(Object.entries(LABELS).map(([name, label]) =>
+    [name, element("div", { class: `mes-${name}`, role: "group", "aria-label": label })]));
+  const status = element("div", { class: "mes-status", role: "status" });
+  const root = element("div", { class: "modulus-es mes-explorer" }, areas.controls, status,
+    areas.graph, areas.timeline, areas.inspector);
+  followTheme(root, stop.signal);
+  place.append(root);
+  const views = [];
+  const add = async (id, area) => {
+    const child = await model.widget_manager.get_model(id);
+    const view = await model.widget_manager.create_view(child);
+    if (stop.signal.aborted) {
+      view.remove();
+      return;
+    }
+    views.push(view);
+    area.append(view.el);
+    view.trigger("displayed");
+  };
+  const fail = (error) => { status.textContent = `The explorer cannot be shown: ${error.message}`; };
+  const { graph, timeline } = model.get("parts");
+  (async () => {
+    await Promise.all([add(graph, areas.graph), add(timeline, areas.timeline)]);
+    for (const id of model.get("controls")) await add(id, areas.controls);
+    root.dataset.ready = "true";
+  })().catch(fail);
+
+  const tell = () => { status.textContent = model.get("status"); };
+  const inspect = () => {
+    const { title, sections } = model.get("inspected");
+    areas.inspector.replaceChildren(element("h3", {}, title), ...sections.map(section));
+  };
+  const gone = (live) => {
+    root.classList.toggle("mes-gone", !live);
+    areas.controls.inert = !live;
+    if (live) tell();
+    else status.textContent = GONE;
+  };
+  const off = listen({ "change:status": tell, "change:inspected": inspect, gone });
+  tell();
+  inspect();
+  return () => {
+    off();
+    stop.abort();
+    for (const view of views) view.remove();
+    root.remove();
+  };
+}
+
+/** Let several places listen to one model, each of which may go away. */
+function hub(model) {
+  const places = new Set();
+  const call = (name, value) => { for (const listeners of [...places]) listeners[name]?.(value); };
+  for (const name of ["change:status", "change:inspected"]) model.on(name, () => call(name));
+  return {
+    call,
+    listen(listeners) {
+      places.add(listeners);
+      return () => places.delete(listeners);
+    },
+  };
+}
+
+/**
+ * The output of a cell is a static picture, which every reader sees. Where the kernel is alive,
+ * the explorer takes its place; so what is saved is never a view whose model cannot be found.
+ */
+function initialize({ model }) {
+  const { call, listen } = hub(model);
+  const mounted = new Map();
+  const context = {};
+  let timer = 0;
+  let closed = false;
+  const leave = (place) => {
+    mounted.get(place)();
+    mounted.delete(place);
+    if (place.firstElementChild) place.firstElementChild.hidden = false;
+  };
+  const look = () => {
+    timer = 0;
+    for (const place of [...mounted.keys()]) if (!place.isConnected) leave(place);
+    for (const place of document.querySelectorAll(`[data-modulus-es="${CSS.escape(model.get("key"))}"]`)) {
+      if (mounted.has(place)) continue;
+      if (place.firstElementChild) place.firstElementChild.hidden = true;
+      mounted.set(place, mount(model, place, listen));
+    }
+  };
+  const observer = new MutationObserver(() => { timer ||= setTimeout(look, 100); });
+  if (model.get("key")) {
+    observer.observe(document.body, { childList: true, subtree: true });
+    look();
+  }
+
+  // The views are linked here, in the page: a highlight waits for no kernel.
+  const linked = [];
+  const link = async () => {
+    const { graph, timeline } = model.get("parts");
+    const [one, other] = await Promise.all([graph, timeline].map((id) => model.widget_manager.get_model(id)));
+    if (closed) return;
+    const copy = (from, to, name) => from.on(`change:${name}`, () => {
+      to.set(name, from.get(name));
+      to.save_changes();
+    }, context);
+    copy(one, other, "filter");
+    copy(other, one, "highlighted");
+    one.on("comm_live_update", () => call("gone", one.comm_live), context);
+    linked.push(one, other);
+  };
+  link().catch((error) => console.warn("modulus_es: the views are not linked", error));
+  return () => {
+    closed = true;
+    observer.disconnect();
+    clearTimeout(timer);
+    for (const view of linked) view.off(null, null, context);
+    for (const place of [...mounted.keys()]) leave(place);
+  };
+}
+
+function render({ model, el }) {
+  const { listen } = hub(model);
+  return mount(model, el, listen);
+}
+
+export default { initialize, render };

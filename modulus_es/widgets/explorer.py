@@ -1,0 +1,224 @@
+"""The explorer: graph, timeline, inspector and controls of one system, linked and live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from modulus_es.views.handler_graph import HandlerGraph
+from modulus_es.views.marks import Mark
+from modulus_es.views.timeline import Timeline
+from modulus_es.views.timescale import moment
+from modulus_es.widgets import cells
+from modulus_es.widgets.controls import Controls
+from modulus_es.widgets.graph_data import graph_data
+from modulus_es.widgets.inspecting import NOTHING, inspected
+from modulus_es.widgets.shown import html_of
+from modulus_es.widgets.timeline_data import timeline_data, travelling
+from modulus_es.widgets.updates import Updates
+from modulus_es.widgets.views import ExplorerView, GraphView, TimelineView
+
+if TYPE_CHECKING:
+    from modulus_es.system import System
+
+_SEEN = 4
+"""How many versions of the timeline are kept for clicks that are on their way."""
+
+
+class Explorer:
+    """Handler graph, delivery timeline, inspector and controls, which know of each other.
+
+    `System.explore` makes one. It shows itself where a cell's value is shown: in
+    JupyterLab it is alive, everywhere else, and in a notebook that is opened
+    later, it is the static pictures. ``graph`` and ``timeline`` answer what is to
+    be looked at; without a ``system`` there is nothing to control.
+
+    >>> from modulus_es import System
+    >>> explorer = System(seed=7).explore()
+    >>> explorer
+    Explorer(0 nodes, 0 marks)
+    >>> explorer.close()
+    """
+
+    def __init__(
+        self,
+        system: System | None,
+        graph: Callable[[], HandlerGraph],
+        timeline: Callable[[], Timeline],
+    ) -> None:
+        self.system = system
+        self._make_graph, self._make_timeline = graph, timeline
+        self._graph, self._timeline = HandlerGraph([], []), Timeline([])
+        self._marks: dict[int, Sequence[Mark]] = {}
+        self._version = 0
+        self._chosen: Mark | None = None
+        self._listeners: list[Callable[[dict[str, Any]], None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.closed = False
+        self.graph_view, self.timeline_view = GraphView(), TimelineView()
+        self.controls = (
+            None if system is None else Controls(system, self._act, self._say, self._dead_letter)
+        )
+        controls = [] if self.controls is None else self.controls.widgets
+        self.view = ExplorerView(
+            key=cells.key(),
+            parts={"graph": self.graph_view.model_id, "timeline": self.timeline_view.model_id},
+            controls=[control.model_id for control in controls],
+            inspected=NOTHING,
+        )
+        self.graph_view.on_msg(self._clicked)
+        self.timeline_view.on_msg(self._clicked)
+        self.refresh()
+        self._updates = None if system is None else Updates(system.trace, self.refresh)
+        cells.opened(self)
+
+    # What it shows
+
+    def refresh(self) -> None:
+        """Show the system as it is now; it happens by itself when something was traced."""
+        if self.closed:
+            return
+        self._graph, self._timeline = self._make_graph(), self._make_timeline()
+        self._version += 1
+        self._marks[self._version] = travelling(self._timeline)
+        self._marks.pop(self._version - _SEEN, None)
+        self.graph_view.data = graph_data(self._graph)
+        chosen = self._index()
+        with self.timeline_view.hold_sync():
+            self.timeline_view.data = timeline_data(self._timeline, self._version)
+            self.timeline_view.chosen = chosen
+        if self.controls is not None:
+            self.controls.refresh()
+            self._offer()
+
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """The marks of the timeline as it is shown now."""
+        return self._marks[self._version]
+
+    @property
+    def chosen(self) -> Mark | None:
+        """The chosen delivery, as its mark; None without one."""
+        return self._chosen
+
+    @property
+    def time(self) -> datetime | None:
+        """Where the scrubber is; None is now."""
+        if self.timeline_view.cursor is None or not self.marks:
+            return None
+        return moment(_time_at(self.timeline_view.data["knots"], self.timeline_view.cursor))
+
+    def on_click(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Call ``listener`` with every click on a node or a mark, however fast they come."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Stop watching the system, and let go of everything in the page."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._updates is not None:
+            self._updates.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self.controls is not None:
+            self.controls.close()
+        for view in (self.view, self.graph_view, self.timeline_view):
+            view.layout.close()
+            view.close()
+        self._listeners.clear()
+        cells.closed(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """What a notebook shows: the static pictures, and the place where it comes to life."""
+        key = "" if self.closed or not cells.is_live() else self.view.key
+        picture: Any = self._timeline if self._timeline.marks else self._graph
+        bundle: dict[str, Any] = picture._repr_mimebundle_()
+        bundle["text/html"] = html_of(self._graph, self._timeline, key)
+        bundle["text/plain"] = repr(self)
+        return bundle
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self.closed else ""
+        return f"Explorer({len(self._graph.nodes)} nodes, {len(self.marks)} marks{closed})"
+
+    # What the reader does
+
+    def _clicked(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        for listener in tuple(self._listeners):
+            listener(content)
+        if "mark" in content:
+            marks = self._marks.get(content["version"], ())
+            mark = content["mark"]
+            self._chosen = marks[mark] if 0 <= mark < len(marks) else None
+            self._offer()
+            if self._chosen is None:
+                self.view.inspected = NOTHING
+            else:
+                self._act(self._inspect)
+
+    async def _inspect(self) -> str:
+        if self._chosen is not None:
+            mark = self._chosen
+            said = await inspected(self.system, mark)
+            if mark is self._chosen and not self.closed:
+                self.view.inspected = said
+        return self.view.status
+
+    def _index(self) -> int:
+        """Where the chosen mark is now that everything was made anew."""
+        chosen = self._chosen
+        if chosen is None:
+            return -1
+        same = (chosen.message_id, chosen.lane, chosen.kind, chosen.attempt, chosen.time)
+        for index, mark in enumerate(self.marks):
+            if (mark.message_id, mark.lane, mark.kind, mark.attempt, mark.time) == same:
+                return index
+        self._chosen = None
+        return -1
+
+    def _dead_letter(self) -> tuple[str, str, str] | None:
+        mark = self._chosen
+        if mark is None or mark.kind != "dead":
+            return None
+        handler = "" if mark.handler.startswith("(") else mark.handler
+        return mark.message_id, mark.module, handler
+
+    def _offer(self) -> None:
+        if self.controls is not None and self.system is not None:
+            dead = sum(len(module.dead_letters()) for module in self.system.modules)
+            self.controls.offer(dead)
+
+    def _say(self, text: str) -> None:
+        self.view.status = text
+
+    def _act(self, action: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        """Begin what takes time; what it answers, or what went wrong, is shown."""
+
+        async def act() -> None:
+            try:
+                said = await action()
+            except Exception as error:
+                # Nobody awaits a click: the page is where an error can be seen.
+                said = f"{type(error).__name__}: {error}"
+            if not self.closed:
+                self._say(said)
+
+        task = asyncio.get_running_loop().create_task(act())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _time_at(knots: memoryview, place: float) -> int:
+    """The time at a place of the axis, by its knots of (time, begin, end)."""
+    values = memoryview(knots).cast("B").cast("d").tolist()
+    found = values[0]
+    for at in range(0, len(values), 3):
+        time, begin, _ = values[at : at + 3]
+        if begin > place:
+            before, ended = values[at - 3], values[at - 1]
+            return round(before + (time - before) * max(0.0, place - ended) / (begin - ended))
+        found = time
+    return round(found)

@@ -1,0 +1,123 @@
+"""The handler graph as the page gets it: the shapes of its scene, and what each node means."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from modulus_es.views.handler_graph import HandlerGraph, Node
+from modulus_es.views.scene import Group, Label, Path, Shape
+from modulus_es.views.svg import number
+from modulus_es.views.text import shown
+
+Part = list[Any]
+"""A shape, [style, path, width], or a label, [style, x, y, text, anchor, fit]."""
+
+
+def graph_data(graph: HandlerGraph) -> dict[str, Any]:
+    """Everything that the page needs to draw a graph and to link it, as JSON.
+
+    >>> graph = HandlerGraph([Node("h", "handler", "reserve", "inventory")], [])
+    >>> graph_data(graph)["nodes"][0]["filter"]
+    {'lanes': [['inventory', 'reserve']], 'types': []}
+    """
+    scene = graph.scene()
+    groups = [item for item in scene.items if isinstance(item, Group)]
+    # A scene has its edges first, in their order, and only nodes have keys.
+    lines = [group for group in groups if not group.key]
+    drawn = {group.key: group for group in groups if group.key}
+    first = scene.items.index(groups[0]) if groups else len(scene.items)
+    filters = _filters(graph)
+    return {
+        "width": scene.width,
+        "height": scene.height,
+        "title": scene.title,
+        "alt": graph.alt(),
+        "under": parts(item for item in scene.items[:first] if not isinstance(item, Group)),
+        "over": parts(item for item in scene.items[first:] if not isinstance(item, Group)),
+        "edges": [
+            {"source": edge.source, "target": edge.target, "parts": parts(group.items)}
+            for edge, group in zip(graph.edges, lines, strict=True)
+        ],
+        "nodes": [_node(node, drawn[node.id], filters[node.id]) for node in graph.nodes],
+    }
+
+
+def parts(items: Iterable[Shape | Label]) -> list[Part]:
+    """Shapes and labels as lists, which is what JSON has."""
+    return [
+        [item.style, _path(item.path), item.width]
+        if isinstance(item, Shape)
+        else [item.style, item.x, item.y, item.text, item.anchor, item.fit]
+        for item in items
+    ]
+
+
+def _path(path: Path) -> str:
+    return "".join(
+        f"{letter}{' '.join(number(float(value)) for value in values)}" for letter, *values in path
+    )
+
+
+def _node(node: Node, group: Group, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    points = [
+        (float(values[i]), float(values[i + 1]))
+        for item in group.items
+        if isinstance(item, Shape)
+        for _, *values in item.path
+        for i in range(0, len(values), 2)
+    ]
+    left, top = min(x for x, _ in points), min(y for _, y in points)
+    return {
+        "id": node.id,
+        "kind": node.kind,
+        "label": shown(node.label, 80),
+        "title": group.title,
+        "parts": parts(group.items),
+        "x": left,
+        "y": top,
+        "width": max(x for x, _ in points) - left,
+        "height": max(y for _, y in points) - top,
+        "filter": wanted,
+    }
+
+
+def _filters(graph: HandlerGraph) -> dict[str, dict[str, Any]]:
+    """Which deliveries a node is about: its own, else those that it leads to or follows from."""
+    onward: dict[str, list[str]] = defaultdict(list)
+    back: dict[str, list[str]] = defaultdict(list)
+    for edge in graph.edges:
+        onward[edge.source].append(edge.target)
+        back[edge.target].append(edge.source)
+    nodes = {node.id: node for node in graph.nodes}
+    filters = {}
+    for node in graph.nodes:
+        found = [node]
+        if _is_between(node):
+            found = [*_reached(node, onward, nodes), *_reached(node, back, nodes)]
+        filters[node.id] = {
+            "lanes": [[one.module, one.label] for one in found if one.kind == "handler"],
+            "types": [one.label for one in found if one.kind != "handler"],
+        }
+    return filters
+
+
+def _is_between(node: Node) -> bool:
+    return node.kind in ("aggregate", "domain_event", "projector")
+
+
+def _reached(
+    node: Node, beside: Mapping[str, Sequence[str]], nodes: Mapping[str, Node]
+) -> list[Node]:
+    """The nearest nodes one way that have deliveries."""
+    seen, queue, found = {node.id}, [node.id], []
+    while queue:
+        for other in beside.get(queue.pop(), ()):
+            if other not in seen:
+                seen.add(other)
+                if _is_between(nodes[other]):
+                    queue.append(other)
+                else:
+                    found.append(nodes[other])
+    return found

@@ -1,0 +1,201 @@
+"""The timeline as the page gets it: every mark as a few bytes in columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from modulus_es.views import glyphs
+from modulus_es.views.lives import causes_of, lanes_of, lives_of, steps_of
+from modulus_es.views.marks import KINDS, OUTBOX, SPANS, Mark
+from modulus_es.views.text import shown
+from modulus_es.views.timeline import Timeline
+from modulus_es.views.timeline_scene import LIMIT
+from modulus_es.views.timescale import TimeScale, micros
+from modulus_es.widgets.graph_data import parts
+
+UNIT = 1_000_000_000
+"""How finely the axis is counted; 0 is its beginning, this its end."""
+
+SPANS_UP_TO = 600_000
+"""Of more marks than these, only the moments travel to the page, not what lasts."""
+
+_STEP, _WIDE, _GAP = 17, 700.0, 14
+
+
+def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
+    """Everything that the page needs to draw a timeline, its columns as bytes.
+
+    ``version`` comes back with every click, so that it is known which marks the
+    reader saw.
+
+    >>> from modulus_es.clock import START
+    >>> mark = Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")
+    >>> timeline_data(Timeline([mark]))["lanes"][0]["node"]
+    'inventory/handler/ReserveStock'
+    """
+    marks = travelling(timeline)
+    counted = len(timeline.marks) > LIMIT
+    axis = _Linear(marks) if counted else _ToScale(marks, timeline.axis)
+    lanes = axis.lanes
+    number = {lane: index for index, lane in enumerate(lanes)}
+    types = list(dict.fromkeys(mark.type for mark in marks))
+    type_number = {name: index for index, name in enumerate(types)}
+    modules = list(dict.fromkeys(module for module, _ in lanes))
+    message, cause = _messages(marks)
+    kind_number = {kind: index for index, kind in enumerate(KINDS)}
+    return {
+        "version": version,
+        "counted": counted,
+        "heading": timeline.scene().title if not counted else repr(timeline),
+        "alt": timeline.alt(),
+        "kinds": list(KINDS),
+        "meanings": glyphs.MEANINGS,
+        "glyphs": {
+            kind: parts(glyphs.moment(kind, 0, 0)) for kind in KINDS if kind not in SPANS
+        },
+        "lanes": [
+            {
+                "module": module,
+                "label": shown(handler, 120),
+                "handler": handler,
+                "rows": axis.rows_of.get((module, handler), 1),
+                "node": "" if handler == OUTBOX else f"{module}/handler/{handler}",
+                "outbox": handler == OUTBOX,
+            }
+            for module, handler in lanes
+        ],
+        "types": [
+            {
+                "name": name,
+                "label": shown(name, 120),
+                "nodes": [f"contract/{name}", *(f"{held}/command/{name}" for held in modules)],
+            }
+            for name in types
+        ],
+        "cuts": axis.cuts,
+        "flow": axis.flow,
+        "knots": _bytes(axis.knots, "f8"),
+        "x": _bytes(axis.x, "u4"),
+        "end": _bytes(axis.end, "u4"),
+        "row": _bytes(axis.rows, "u2"),
+        "lane": _bytes([number[mark.lane] for mark in marks], "u2"),
+        "kind": _bytes([kind_number[mark.kind] for mark in marks], "u1"),
+        "type": _bytes([type_number[mark.type] for mark in marks], "u4"),
+        "attempt": _bytes([min(mark.attempt, 65_535) for mark in marks], "u2"),
+        "message": _bytes(message, "u4"),
+        "cause": _bytes(cause, "i4"),
+    }  # fmt: skip
+
+
+def travelling(timeline: Timeline) -> Sequence[Mark]:
+    """The marks that the page is told of, in its order."""
+    if len(timeline.marks) <= SPANS_UP_TO:
+        return timeline.marks
+    return [mark for mark in timeline.marks if mark.kind not in SPANS]
+
+
+class _ToScale:
+    """Few marks: what happens within an instant follows one another, long waits are cut."""
+
+    def __init__(self, marks: Sequence[Mark], axis: str) -> None:
+        lives = lives_of(marks)
+        steps = steps_of(marks, lives, causes_of(marks, lives))
+        begin, end = [micros(mark.time) for mark in marks], [micros(mark.end) for mark in marks]
+        room: dict[int, float] = defaultdict(float)
+        for time, step in zip(begin, steps, strict=True):
+            room[time] = max(room[time], float(step * _STEP))
+        scale = TimeScale([*begin, *end], _GAP, _WIDE - _GAP, room, axis=axis)
+        starts = [scale.x(time, step * _STEP) for time, step in zip(begin, steps, strict=True)]
+        ends = [
+            scale.x(time) if mark.kind in SPANS else start
+            for mark, time, start in zip(marks, end, starts, strict=True)
+        ]
+        # Where no time passes at all, what happened one after the other has the whole axis.
+        wide = _WIDE if len(scale.times) > 1 else max(ends, default=0.0) + _GAP
+        self.x = [round(start / wide * UNIT) for start in starts]
+        self.end = [round(end / wide * UNIT) for end in ends]
+        self.cuts = [
+            {"x": cut.x / wide, "width": cut.width / wide, "text": cut.text} for cut in scale.breaks
+        ]
+        self.knots = []
+        for time in scale.times:
+            left, right = scale.x(time), scale.x(time, room.get(time, 0.0))
+            self.knots += [float(time), left / wide, right / wide]
+        self.flow = _flow(self.knots, self.cuts)
+        self.lanes = lanes_of(lives, starts) if lives else []
+        self.rows = [0] * len(marks)
+        self.rows_of: dict[tuple[str, str], int] = {}
+        free: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for life in lives:
+            first = min(starts[index] for index in life.marks) - _GAP / 2
+            last = max(ends[index] for index in life.marks) + _GAP / 2
+            until = free[life.lane]
+            row = next((row for row, x in enumerate(until) if x <= first), len(until))
+            until[row : row + 1] = [last]
+            for index in life.marks:
+                self.rows[index] = row
+        self.rows_of = {lane: len(until) for lane, until in free.items()}
+
+
+class _Linear:
+    """Many marks: time as it is, because each has less than a pixel."""
+
+    cuts: Sequence[Any] = ()
+
+    def __init__(self, marks: Sequence[Mark]) -> None:
+        begin = np.array([micros(mark.time) for mark in marks], dtype="int64")
+        end = np.array([micros(mark.end) for mark in marks], dtype="int64")
+        first, last = int(begin.min()), int(end.max())
+        factor = UNIT / max(last - first, 1)
+        self.x = np.rint((begin - first) * factor)
+        self.end = np.rint((end - first) * factor)
+        self.knots = [float(first), 0.0, 0.0, float(last), 1.0, 1.0]
+        self.flow = float(last - first)
+        lives = lives_of(marks, together=True)
+        self.lanes = lanes_of(lives, self.x.tolist())
+        self.rows = np.zeros(len(marks))
+        self.rows_of: dict[tuple[str, str], int] = {}
+
+
+def _messages(marks: Sequence[Mark]) -> tuple[list[int], list[int]]:
+    """The number of each mark's message, and of each message's cause, -1 without one."""
+    number: dict[object, int] = {}
+    sent: dict[tuple[str, str | None], int] = {}
+    own: list[int] = []
+    causes: dict[int, Mark] = {}
+    for mark in marks:
+        # What has no id is a command's attempt with its outcome, which end together.
+        key: object = mark.message_id or (mark.correlation_id, mark.type, mark.end)
+        index = number.setdefault(key, len(number))
+        own.append(index)
+        if not mark.message_id:
+            sent.setdefault((mark.module, mark.correlation_id), index)
+        if mark.kind == "recorded" or index not in causes:
+            causes[index] = mark
+    behind = []
+    for index in range(len(number)):
+        mark = causes[index]
+        found = number.get(mark.causation_id or "", -1)
+        if found < 0 and mark.message_id:
+            found = sent.get((mark.module, mark.correlation_id), -1)
+        behind.append(-1 if found == index else found)
+    return own, behind
+
+
+def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
+    """How many microseconds the whole axis would have if all of it flowed as its waits do."""
+    places = {cut["x"] for cut in cuts}
+    time = share = 0.0
+    for at in range(0, len(knots) - 3, 3):
+        if knots[at + 2] not in places:
+            time += knots[at + 3] - knots[at]
+            share += knots[at + 4] - knots[at + 2]
+    return time / share if share else 0.0
+
+
+def _bytes(values: Any, dtype: str) -> memoryview:
+    return memoryview(np.asarray(values, dtype=f"<{dtype}").tobytes())

@@ -1,0 +1,62 @@
+"""Tells a view that the system has changed, not more often than it can be drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from modulus_es.trace import Trace, TraceRecord
+
+SOONEST = 0.25
+"""Seconds between two updates, at least."""
+
+_SHARE = 4
+"""Drawing takes at most this part of the kernel's time: one in five."""
+
+
+class Updates:
+    """Calls ``refresh`` after something was traced, in the event loop of the notebook.
+
+    Without a running loop, as in a script, nothing is called.
+
+    >>> updates = Updates(Trace(), lambda: None)
+    >>> updates.stop()
+    """
+
+    def __init__(self, trace: Trace, refresh: Callable[[], None]) -> None:
+        self._refresh = refresh
+        self._pending = self._stopped = False
+        self._wait = SOONEST
+        self._timer: asyncio.TimerHandle | None = None
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self._unwatch = trace.watch(self._note)
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+        self._stopped = True
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _note(self, _: TraceRecord) -> None:
+        if self._pending or self._loop is None or self._loop.is_closed():
+            return
+        self._pending = True
+        # What is traced may come from any thread.
+        self._loop.call_soon_threadsafe(self._later)
+
+    def _later(self) -> None:
+        if not self._stopped and self._loop is not None:
+            self._timer = self._loop.call_later(self._wait, self._update)
+
+    def _update(self) -> None:
+        self._pending = False
+        began = perf_counter()
+        try:
+            self._refresh()
+        finally:
+            self._wait = max(SOONEST, _SHARE * (perf_counter() - began))

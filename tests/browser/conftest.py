@@ -1,0 +1,59 @@
+"""One JupyterLab and one browser for all tests here; a notebook and a kernel for each."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from live_lab import CHROMIUM, FLAGS, Notebook, Server, write
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """JupyterLab."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: install it to see the explorer in a browser")
+    with Server(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(server: Server) -> Iterator[Any]:
+    """Debian's chromium; playwright downloads none."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def notebook(
+    server: Server, browser: Any, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Notebook]]:
+    """Open notebooks of the given cells; no error and no request to elsewhere may come of it."""
+    opened: list[Notebook] = []
+
+    def open_(*cells: str, theme: str = "light", path: Path | None = None) -> Notebook:
+        context = browser.new_context(viewport={"width": 1200, "height": 1600}, color_scheme=theme)
+        name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}-{len(opened)}.ipynb"
+        path = path or write(server.notebooks / name, *cells)
+        made = Notebook(context.new_page(), server, path)
+        made.listen()
+        opened.append(made)
+        return made.open(theme=theme)
+
+    yield open_
+    for made in opened:
+        made.page.context.close()
+    server.end_kernels()
+    assert [error for made in opened for error in made.errors] == []
+    assert [url for made in opened for url in made.abroad] == []

@@ -1,0 +1,232 @@
+"""A real JupyterLab in a real browser, driven through the application's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import nbformat
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+AXE = ROOT / "build" / "axe-core" / "package" / "axe.min.js"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = """
+    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run
+    --disable-background-networking --disable-component-update --disable-sync
+""".split()
+
+# The notebook that is open, when its kernel can be talked to.
+_READY = """
+    const app = window.jupyterapp;
+    await app.restored;
+    while (!app.shell.currentWidget?.context) await new Promise((go) => setTimeout(go, 50));
+    const panel = app.shell.currentWidget;
+    await panel.revealed;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    const kernel = panel.sessionContext.session?.kernel;
+    await kernel?.info;
+"""
+RUN = f"""async (index) => {{ {_READY}
+    panel.content.activeCellIndex = index;
+    await app.commands.execute('notebook:run-cell');
+    return panel.content.widgets[index].model.outputs.toJSON();
+}}"""
+SAY = f"""async (code) => {{ {_READY}
+    let said = '';
+    const future = kernel.requestExecute({{ code, store_history: false, stop_on_error: false }});
+    future.onIOPub = (message) => {{
+        if (message.header.msg_type === 'stream') said += message.content.text;
+        if (message.header.msg_type === 'error') said += message.content.traceback.join('\\n');
+    }};
+    await future.done;
+    return said;
+}}"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Server:
+    """JupyterLab with settings of its own, so that nothing of the machine's leaks in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+        (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        self.notebooks = folder / "notebooks"
+        self.notebooks.mkdir()
+
+    def __enter__(self) -> Self:
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {
+            **os.environ,
+            "PYTHONPATH": path.rstrip(os.pathsep),
+            "JUPYTER_CONFIG_DIR": str(self.folder / "config"),
+            "JUPYTER_DATA_DIR": str(self.folder / "data"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.folder / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.folder / "workspaces"),
+            "IPYTHONDIR": str(self.folder / "ipython"),
+        }
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+            f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
+            "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
+            "--LabApp.extension_manager=readonly", "--ServerApp.open_browser=False",
+        ]  # fmt: skip
+        self._log = (self.folder / "server.log").open("w")
+        self._process = subprocess.Popen(
+            command, cwd=self.notebooks, env=environment, stdout=self._log, stderr=self._log
+        )
+        until = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/api").close()
+                return self
+            except OSError:
+                assert time.monotonic() < until, (self.folder / "server.log").read_text()
+                assert self._process.poll() is None, (self.folder / "server.log").read_text()
+                time.sleep(0.2)
+
+    def kernels(self) -> list[str]:
+        """The ids of the kernels that run."""
+        with urllib.request.urlopen(f"{self.url}/api/kernels") as answer:
+            return [kernel["id"] for kernel in json.load(answer)]
+
+    def end_kernels(self) -> None:
+        """Delete every kernel."""
+        for kernel in self.kernels():
+            request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}", method="DELETE")
+            urllib.request.urlopen(request).close()
+
+    def __exit__(self, *_: object) -> None:
+        self.end_kernels()
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in a page; what went wrong in the page is kept."""
+
+    page: Any
+    server: Server
+    path: Path
+    errors: list[str] = field(default_factory=list)
+    abroad: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Note the page's errors, and every request that would leave the machine."""
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._console)
+
+        def watch(route: Any) -> None:
+            url = route.request.url
+            if url.startswith((self.server.url, "data:", "blob:")):
+                route.continue_()
+            else:
+                self.abroad.append(url)
+                route.abort()
+
+        self.page.route("**/*", watch)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+    def open(self, *, theme: str = "light") -> Self:
+        """Show it, as JupyterLab does when somebody opens a link to it."""
+        self.page.goto(f"{self.server.url}/doc/tree/{self.path.name}?reset")
+        self.page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
+        self.page.evaluate(f"async () => {{ {_READY} }}")
+        if theme == "dark":
+            self.theme("JupyterLab Dark")
+        return self
+
+    def theme(self, name: str) -> None:
+        """Change JupyterLab's theme."""
+        self.page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
+        )
+        light = "false" if "Dark" in name else "true"
+        self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+
+    def run(self, index: int) -> list[dict[str, Any]]:
+        """Run a cell; answers its outputs."""
+        outputs: list[dict[str, Any]] = self.page.evaluate(RUN, index)
+        failed = [one for one in outputs if one["output_type"] == "error"]
+        assert not failed, "\n".join(failed[0]["traceback"])
+        return outputs
+
+    def say(self, code: str) -> str:
+        """Run code in the kernel beside the notebook; answers what it prints."""
+        said: str = self.page.evaluate(SAY, code)
+        return said.strip()
+
+    def value(self, expression: str) -> Any:
+        """What an expression is in the kernel, by way of JSON."""
+        said = self.say(f"import json\nprint(json.dumps({expression}))")
+        try:
+            return json.loads(said)
+        except json.JSONDecodeError:
+            raise AssertionError(said) from None
+
+    def until(self, expression: str, wanted: Callable[[Any], bool] = bool) -> Any:
+        """Ask the kernel until it answers what is wanted."""
+        until = time.monotonic() + 20
+        while not wanted(value := self.value(expression)):
+            assert time.monotonic() < until, f"{expression} is still {value!r}"
+            time.sleep(0.05)
+        return value
+
+    def shot(self, name: str) -> None:
+        """Take a picture of the explorer, light or dark as it is."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        dark = self.page.evaluate("document.body.dataset.jpThemeLight") == "false"
+        place = self.page.locator(".mes-explorer").last
+        target = place if place.count() else self.page.locator(".jp-OutputArea").last
+        target.screenshot(path=SHOTS / f"{name}-{'dark' if dark else 'light'}.png")
+
+    def violations(self, selector: str) -> list[str]:
+        """What axe-core finds wrong in a part of the page."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.add_script_tag(content=AXE.read_text("utf-8"))
+        found = self.page.evaluate("(selector) => axe.run(selector)", selector)
+        return [
+            f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
+            for one in found["violations"]
+        ]
+
+
+def write(path: Path, *cells: str) -> Path:
+    """A notebook of code cells."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source.strip()) for source in cells]
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, path)
+    return path
