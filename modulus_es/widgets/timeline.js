@@ -11,7 +11,7 @@ const TOP = 30;
 const SINGLE = 2000; // so many marks are drawn one by one
 const PLAY = 8000; // milliseconds from the beginning to the end
 const WAITS = new Set(["waiting", "in_flight", "attempt"]);
-const BAD = new Set(["failed", "retry", "duplicate"]);
+const BAD = new Set(["failed", "retry", "duplicate", "crash"]);
 const STEPS_OF_TIME = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5,
   ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
     604800, 2419200, 7862400, 31536000, 315360000, 3153600000].map((seconds) => seconds * 1e6)];
@@ -636,7 +636,7 @@ function render({ model, el }) {
     const owner = new Uint32Array(lives.total);
     for (let mark = 0; mark < count; mark += 1) owner[lives[mark]] = data.message[mark];
     const heads = ["waiting", "in flight", "being handled", "done", "failed", "dead", "duplicates"];
-    const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, dead: 5 };
+    const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, crash: 0, dead: 5 };
     const sums = data.lanes.map(() => [0, 0, 0, 0, 0, 0, 0]);
     state.forEach((kind, life) => {
       if (kind < 0) return;

@@ -63,7 +63,7 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
                 "label": shown(handler, 120),
                 "handler": handler,
                 "rows": axis.rows_of.get((module, handler), 1),
-                "node": "" if handler == OUTBOX else f"{module}/handler/{handler}",
+                "node": "" if handler.startswith("(") else f"{module}/handler/{handler}",
                 "outbox": handler == OUTBOX,
             }
             for module, handler in lanes
