@@ -12,8 +12,8 @@ from modulus_es.envelope import Envelope
 from modulus_es.errors import DeserializationError, SimulatedCrash
 from modulus_es.handlers import Handler
 from modulus_es.ids import derived_id
+from modulus_es.leases import BATCH, LEASE
 from modulus_es.messages import Command
-from modulus_es.relay import BATCH, LEASE
 from modulus_es.steps import Step
 from modulus_es.stores.port import InboxRow, Receipt
 from modulus_es.strands import Strand, current
@@ -37,11 +37,14 @@ class Consumer:
         self._deliverer = Deliverer(module)
         self._claimed: deque[InboxRow] = deque()
         self._begun: dict[int, Strand | None] = {}
+        # Claimed, and nobody is there to handle them: not to be claimed over and over.
+        self._held: list[InboxRow] = []
         self._last: InboxRow | None = None
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
         self._lives = 1
         self._names: frozenset[str] = frozenset()
+        self._wanted: dict[tuple[str, str], tuple[tuple[str, bool], ...]] = {}
 
     @property
     def owner(self) -> str:
@@ -52,26 +55,42 @@ class Consumer:
         """A registration changed: listen for what is handled now."""
         module = self._module
         commands = {
-            name
+            name: handler
             for name, handler in module.requests.items()
             if issubclass(handler.message, Command)
         }
-        self._names = frozenset(
-            [module.requests[name].name for name in commands]
-            + [name for handlers in module.subscribers.values() for name in handlers]
-        )
-        events = frozenset(name for name, handlers in module.subscribers.items() if handlers)
+        events = {name: handlers for name, handlers in module.subscribers.items() if handlers}
+        self._wanted = {
+            ("event", name): tuple((each.name, each.ordered) for each in handlers.values())
+            for name, handlers in events.items()
+        }
+        for name, handler in commands.items():
+            self._wanted["command", name] = ((handler.name, handler.ordered),)
+        self._names = frozenset(name for each in self._wanted.values() for name, _ in each)
+        # What was held may have somebody to handle it now.
+        self._interrupted = self._interrupted or bool(self._held)
         module.system.transport.subscribe(
-            module.name, Subscription(events, frozenset(commands)), self.receive
+            module.name, Subscription(frozenset(events), frozenset(commands)), self.receive
         )
 
     def handlers_of(self, envelope: Envelope) -> list[Handler]:
         """The handlers here that a message is for."""
-        module = self._module
+        names = self._names_of(envelope)
+        found = (self._handler(envelope, name) for name, _ in names)
+        return [handler for handler in found if handler is not None]
+
+    def _names_of(self, envelope: Envelope) -> tuple[tuple[str, bool], ...]:
+        """What those handlers are called, and whether they want the messages in order."""
+        if envelope.kind == "command" and envelope.to != self._module.name:
+            return ()
+        return self._wanted.get((envelope.kind, envelope.type), ())
+
+    def _handler(self, envelope: Envelope, name: str) -> Handler | None:
+        """The handler of that name for a message, if there still is one."""
         if envelope.kind == "event":
-            return list(module.subscribers.get(envelope.type, {}).values())
-        handler = module.requests.get(envelope.type) if envelope.to == module.name else None
-        return [handler] if handler is not None and issubclass(handler.message, Command) else []
+            return self._module.subscribers.get(envelope.type, {}).get(name)
+        known = any(name == each for each, _ in self._names_of(envelope))
+        return self._module.requests.get(envelope.type) if known else None
 
     # What comes in
 
@@ -81,10 +100,8 @@ class Consumer:
         system = module.system
         receipts = []
         for envelope in envelopes:
-            handlers = self.handlers_of(envelope)
-            if handlers:
-                wanted = tuple((handler.name, handler.ordered) for handler in handlers)
-                receipts.append(Receipt(envelope, wanted))
+            if handlers := self._names_of(envelope):
+                receipts.append(Receipt(envelope, handlers))
             else:
                 await self._bury(envelope, f"no handler in {module.name} for {envelope.type}")
         repeated = await module.store.receive(receipts, system.clock.now())
@@ -98,7 +115,7 @@ class Consumer:
             try:
                 system.faults.reach("before_ack", module.name)
             except SimulatedCrash as crash:
-                self._die(crash, envelopes[-1], "")
+                self._die(crash, envelopes[-1], "", envelopes[-1].attempt)
                 raise
 
     async def receive_bytes(self, data: bytes, source: str = "unknown") -> None:
@@ -124,33 +141,15 @@ class Consumer:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Make the next delivery that is due; None if there is none."""
-        module = self._module
         try:
-            if self._interrupted:
-                await self._give_back()
-            claimed = self._claimed
-            if not claimed:
-                claimed.extend(
-                    await module.store.claim_inbox(
-                        self.owner, module.system.clock.now(), LEASE, min(limit, BATCH), self._names
-                    )
-                )
-                if not claimed:
-                    return None
-            row = self._last = claimed.popleft()
-            self._begun[row.position] = current.get()
-            try:
-                with module.system.current_here():
-                    outcome = await self._deliver(row)
-            except SimulatedCrash as crash:
-                self._die(crash, row.envelope, row.handler)
-                outcome = f"crash at {crash.point}"
-            finally:
-                self._begun.pop(row.position, None)
+            row = await self._next(limit)
+            if row is None:
+                return None
+            outcome = await self._begin(row)
         except BaseException:
             self._interrupted = True
             raise
-        envelope = row.envelope
+        module, envelope = self._module, row.envelope
         return Step(
             module.system.clock.now(),
             "deliver",
@@ -160,6 +159,42 @@ class Consumer:
             outcome,
             envelope.message_id,
         )
+
+    async def _next(self, limit: int) -> InboxRow | None:
+        """The next row that is claimed for somebody who is there to handle it."""
+        if self._interrupted:
+            await self._give_back()
+        claimed, module = self._claimed, self._module
+        while True:
+            if not claimed:
+                now = module.system.clock.now()
+                claimed.extend(
+                    await module.store.claim_inbox(
+                        self.owner, now, LEASE, min(limit, BATCH), self._names
+                    )
+                )
+                if not claimed:
+                    return None
+            row = claimed.popleft()
+            if self._handler(row.envelope, row.handler) is not None:
+                return row
+            self._held.append(row)
+
+    async def _begin(self, row: InboxRow) -> str:
+        """Make a delivery; answers its outcome."""
+        self._last = row
+        attempt = row.attempts + 1
+        # What has begun belongs to this life: the next one begins with none.
+        begun = self._begun
+        begun[row.position] = current.get()
+        try:
+            with self._module.system.current_here():
+                return await self._deliver(row)
+        except SimulatedCrash as crash:
+            self._die(crash, row.envelope, row.handler, attempt)
+            return f"crash at {crash.point}"
+        finally:
+            begun.pop(row.position, None)
 
     def doing(self) -> Step:
         """The delivery that it has begun last."""
@@ -183,20 +218,22 @@ class Consumer:
         return await self._module.store.inbox_due(self.owner, now, self._names)
 
     def blocked(self) -> list[str]:
-        """Deliveries whose handler is gone."""
+        """Deliveries whose handler is gone, or no longer takes such messages."""
         waiting: dict[str, int] = {}
         for row in self._module.store.unprocessed():
-            if row.handler not in self._names:
-                waiting[row.handler] = waiting.get(row.handler, 0) + 1
-        name = self._module.name
-        return [f"{name}: handler {h} is gone ({n} waiting)" for h, n in waiting.items()]
+            if self._handler(row.envelope, row.handler) is None:
+                what = f"handler {row.handler} is gone"
+                if row.handler in self._names:
+                    what = f"handler {row.handler} takes no {row.envelope.type}"
+                waiting[what] = waiting.get(what, 0) + 1
+        return [f"{self._module.name}: {what} ({n} waiting)" for what, n in waiting.items()]
 
     def resume(self) -> None:
         """Nothing here waits for anything but time."""
 
     async def abandon(self) -> None:
         """Give back what is claimed and not begun."""
-        if self._claimed or self._interrupted:
+        if self._claimed or self._held or self._interrupted:
             self._interrupted = True
             await self._give_back()
 
@@ -208,6 +245,7 @@ class Consumer:
             owner, [row for row in rows if row.claimed_by == owner and row.position not in begun]
         )
         self._claimed.clear()
+        self._held.clear()
         self._interrupted = False
 
     async def _deliver(self, row: InboxRow) -> str:
@@ -217,20 +255,19 @@ class Consumer:
             # Others may have it by now, and may not: whoever claims it next.
             await store.release_inbox(owner, [row])
             return "lease is out"
-        for handler in self.handlers_of(row.envelope):
-            if handler.name == row.handler:
-                return await self._deliverer.deliver(row, handler, owner)
-        await store.release_inbox(owner, [row])
-        return "handler is gone"
+        handler = self._handler(row.envelope, row.handler)
+        assert handler is not None
+        return await self._deliverer.deliver(row, handler, owner)
 
     async def _bury(self, envelope: Envelope, why: str) -> None:
         module = self._module
         await module.store.bury_unreadable(envelope, why, module.system.clock.now())
         self._deliverer.say(envelope, "", envelope.attempt, "dead", error=why)
 
-    def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str) -> None:
+    def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str, attempt: int) -> None:
         self._lives += 1
         self._claimed.clear()
+        self._held.clear()
         # What it has begun, and what waits, dies with it; the leases free those rows.
         begun, self._begun = self._begun, {}
         here = current.get()
@@ -246,7 +283,8 @@ class Consumer:
                 envelope.message_id,
                 envelope.type,
                 handler,
-                outcome=crash.point,
+                attempt,
+                crash.point,
                 source=envelope.source,
                 correlation_id=envelope.correlation_id,
                 causation_id=envelope.causation_id,

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import msgspec
+
 from modulus_es.answers import as_result
 from modulus_es.dispatcher import failure_of
 from modulus_es.envelope import Envelope
@@ -38,20 +40,25 @@ class Deliverer:
 
     def __init__(self, module: Module) -> None:
         self._module = module
+        self._name, self._store = module.name, module.store
+        self._system, self._clock = module.system, module.system.clock
+        self._trace = module.system.trace
 
     async def deliver(self, row: InboxRow, handler: Handler, owner: str) -> str:
         """Make one attempt; answers done, failed, retry, duplicate or dead.
 
         Raises what must not be buried: a cancellation, an interrupt, a crash.
         """
-        envelope = row.envelope
-        attempt, began = row.attempts + 1, self._module.system.clock.now()
+        attempt, began = row.attempts + 1, self._clock.now()
         try:
             try:
-                message = self._read(envelope, handler)
+                message = self._read(row.envelope, handler)
             except DeserializationError as error:
                 return await self._dead(row, owner, attempt, began, error)
-            outcome, said = await self._handle(row, owner, handler, message)
+            if handler.needs_context:
+                outcome, said = await self._handle_in_unit(row, owner, handler, message)
+            else:
+                outcome, said = await self._handle_alone(row, owner, handler, message)
         except LeaseLostError as error:
             outcome, said = "duplicate", error
         except SimulatedCrash:
@@ -59,15 +66,16 @@ class Deliverer:
         except BaseException as error:
             failure = failure_of(row.handler, error)
             return await self._failed(row, owner, handler, attempt, began, failure)
-        self.say(envelope, row.handler, attempt, outcome, began, said)
+        self.say(row.envelope, row.handler, attempt, outcome, began, said)
         return outcome
 
-    async def _handle(
+    async def _handle_in_unit(
         self, row: InboxRow, owner: str, handler: Handler, message: Any
     ) -> tuple[str, Any]:
-        module, envelope = self._module, row.envelope
+        """Run a handler in a unit of work, which holds the mark as well."""
+        envelope = row.envelope
         uow = UnitOfWork(
-            module,
+            self._module,
             correlation_id=envelope.correlation_id,
             causation_id=envelope.message_id,
             key=envelope.key,
@@ -75,34 +83,53 @@ class Deliverer:
         )
         try:
             answer = await handler.run(message, uow)
-            now = module.system.clock.now()
-            if isinstance(message, Command):
-                result = as_result(answer, type(message), handler.name)
-                if not result:
-                    await uow.rollback()
-                    await uow.close()
-                    await module.store.commit([], [], Handled(row, owner, "failed", now))
-                    return "failed", "; ".join(map(str, result.errors))
-            elif isinstance(answer, Failure | Error):
-                raise ModulusError(f"{handler.name} answered {answer!r}")
-            uow.handled = Handled(row, owner, "done", now)
+            outcome, said = _outcome(answer, message, handler)
+            handled = Handled(row, owner, outcome, self._clock.now())
+            if outcome == "failed":
+                await uow.rollback()
+                await uow.close()
+                await self._store.commit((), (), handled)
+                return outcome, said
+            uow.handled = handled
             try:
                 await uow.complete()
             except PublishError as error:
                 if not uow.committed:
                     raise
-                return "done", error
-            return "done", None
+                said = error
+            return outcome, said
         except BaseException as error:
             await uow.abandon(error)
             raise
 
+    async def _handle_alone(
+        self, row: InboxRow, owner: str, handler: Handler, message: Any
+    ) -> tuple[str, Any]:
+        """Run a handler that has no way to record anything: there is only the mark to write."""
+        answer = await handler.run(message, None)
+        outcome, said = _outcome(answer, message, handler)
+        handled = Handled(row, owner, outcome, self._clock.now())
+        faults = self._system.faults
+        if faults.armed and outcome == "done":
+            faults.reach("before_commit", self._name, committed=False)
+        try:
+            await self._store.commit((), (), handled)
+        except Exception:
+            # Perhaps only the answer got lost: the store knows.
+            if not await self._store.holds((), (), handled):
+                raise
+        if outcome == "done":
+            self._say_committed(row.envelope, handler.name, handled.at)
+            if faults.armed:
+                faults.reach("after_commit", self._name, committed=True)
+        return outcome, said
+
     def _read(self, envelope: Envelope, handler: Handler) -> Any:
-        cls: Any = self._module.system.contracts.get(envelope.type) or handler.message
+        cls: Any = self._system.contracts.get(envelope.type) or handler.message
         values = codec_of(cls).decode(upcast(cls, envelope.version, envelope.body))
         if issubclass(cls, IntegrationEvent):
             try:
-                values["event_id"] = UUID(envelope.message_id)
+                values["event_id"] = _uuid(envelope.message_id)
             except ValueError:
                 raise DeserializationError(
                     f"{envelope.type}: its message id {envelope.message_id[:80]!r} is not a UUID"
@@ -123,22 +150,18 @@ class Deliverer:
         began: datetime,
         error: Exception,
     ) -> str:
-        module = self._module
-        retry = handler.retry or module.system.retry
+        retry = handler.retry or self._system.retry
         if retry.is_last(attempt):
             return await self._dead(row, owner, attempt, began, error)
-        wait = timedelta(seconds=retry.wait(attempt, module.system.random))
-        await module.store.retry_delivery(
-            owner, row, _said(error), module.system.clock.now() + wait
-        )
+        wait = timedelta(seconds=retry.wait(attempt, self._system.random))
+        await self._store.retry_delivery(owner, row, _said(error), self._clock.now() + wait)
         self.say(row.envelope, row.handler, attempt, "retry", began, error)
         return "retry"
 
     async def _dead(
         self, row: InboxRow, owner: str, attempt: int, began: datetime, error: Exception
     ) -> str:
-        now = self._module.system.clock.now()
-        await self._module.store.bury_delivery(owner, row, _said(error), now)
+        await self._store.bury_delivery(owner, row, _said(error), self._clock.now())
         self.say(row.envelope, row.handler, attempt, "dead", began, error)
         return "dead"
 
@@ -152,13 +175,12 @@ class Deliverer:
         error: Any = None,
     ) -> None:
         """Put a delivery, or what became of a message instead of one, into the trace."""
-        system = self._module.system
-        now = system.clock.now()
-        system.trace.add(
+        now = self._clock.now()
+        self._trace.add(
             TraceRecord(
                 now,
                 "delivery",
-                self._module.name,
+                self._name,
                 envelope.message_id,
                 envelope.type,
                 handler,
@@ -168,9 +190,46 @@ class Deliverer:
                 envelope.correlation_id,
                 envelope.causation_id,
                 None if error is None else _said(error),
-                0.0 if began is None else (now - began).total_seconds(),
+                0.0 if began is None or began is now else (now - began).total_seconds(),
             )
         )
+
+    def _say_committed(self, envelope: Envelope, handler: str, at: datetime) -> None:
+        """What a unit of work that recorded nothing says of its commit."""
+        self._trace.add(
+            TraceRecord(
+                at,
+                "commit",
+                self._name,
+                "",
+                "",
+                handler,
+                0,
+                "0 events, 0 messages",
+                "",
+                envelope.correlation_id,
+                envelope.message_id,
+            )
+        )
+
+
+def _outcome(answer: Any, message: Any, handler: Handler) -> tuple[str, Any]:
+    """What a handler's answer means: done, or a command that failed, and what it said."""
+    if isinstance(message, Command):
+        result = as_result(answer, type(message), handler.name)
+        return ("done", None) if result else ("failed", "; ".join(map(str, result.errors)))
+    if answer is not None and isinstance(answer, Failure | Error):
+        raise ModulusError(f"{handler.name} answered {answer!r}")
+    return "done", None
+
+
+def _uuid(text: str) -> UUID:
+    """A UUID from its text; raises ``ValueError``."""
+    try:
+        # As most are written, and several times as fast.
+        return msgspec.convert(text, UUID)
+    except msgspec.ValidationError:
+        return UUID(text)
 
 
 def _said(error: Any) -> str:

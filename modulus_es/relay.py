@@ -18,6 +18,7 @@ from modulus_es.errors import (
     TransportUnavailableError,
 )
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Faults
+from modulus_es.leases import BATCH, LEASE, Carried
 from modulus_es.retry import Retry
 from modulus_es.steps import Step
 from modulus_es.stores.port import OutboxRow, Store
@@ -26,12 +27,6 @@ from modulus_es.transports.port import Transport
 
 if TYPE_CHECKING:
     from modulus_es.scheduler import Scheduler
-
-LEASE = timedelta(seconds=30)
-"""How long a claim lasts that nobody gives back."""
-
-BATCH = 100
-"""How many rows a relay claims at a time."""
 
 
 class OutboxRelay:
@@ -60,6 +55,7 @@ class OutboxRelay:
         scheduler: Scheduler,
         random: Random,
         name: str = "relay",
+        peers: Sequence[OutboxRelay] | None = None,
     ) -> None:
         self.store, self.transport = store, transport
         self._clock, self._trace, self._faults = clock, trace, faults
@@ -69,8 +65,10 @@ class OutboxRelay:
         self._down: str | None = None
         self._again_at: datetime | None = None
         self._last: Envelope | None = None
-        # The positions that are on their way, and whether others may be claimed by mistake.
-        self._travelling: set[int] = set()
+        # The relays of this system on the same outbox, this one among them.
+        self._peers = [self] if peers is None else peers
+        self._carried = Carried(store, clock, trace)
+        # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
         self._busy = False
 
@@ -96,22 +94,21 @@ class OutboxRelay:
         self._again_at = None
         owner = self.owner
         try:
+            await self._renew()
             rows = await self.store.claim_outbox(
                 owner, now, LEASE, min(limit, BATCH), self.transport.routes()
             )
             if not rows:
                 return None
             first = self._last = rows[0].envelope
-            try:
-                if self.transport.batching:
-                    self._busy = True
-                    await self._hand_over(owner, rows)
-                else:
-                    await self._send_off(owner, rows)
-            except SimulatedCrash as crash:
-                self._die(crash, first)
-            finally:
-                self._busy = False
+            if self.transport.batching:
+                self._busy = True
+                try:
+                    await self._carry(owner, rows)
+                finally:
+                    self._busy = False
+            else:
+                await self._send_off(owner, rows)
         except BaseException:
             self._interrupted = True
             raise
@@ -128,16 +125,18 @@ class OutboxRelay:
             return None
         if self._again_at is not None:
             return self._again_at if patient else None
+        await self._renew()
         now, routes = self._clock.now(), self.transport.routes()
         due = await self.store.outbox_due(self.owner, now, routes)
-        if due is None or due <= now or not (carried := self._carried_by_others()):
+        if due is None or due <= now or not any(peer._carried.rows for peer in self._peers):
             return due
         # That the lease of what a living relay carries will be out is no reason to let time
         # pass: a partition would have the relays take the same rows over from each other for ever.
+        carried = {position for peer in self._peers for position in peer._carried.rows}
         times = [
             row.claimed_until or row.available_at
             for row in await self.store.run(lambda: list(self.store.undelivered()))
-            if row.position not in carried | self._travelling and routes.accept(row.envelope)
+            if row.position not in carried and routes.accept(row.envelope)
         ]
         return min((moment for moment in times if moment > now), default=None)
 
@@ -165,21 +164,18 @@ class OutboxRelay:
         if self._interrupted:
             await self._give_back()
 
-    def _carried_by_others(self) -> set[int]:
-        """The positions that other relays of this system on the same outbox carry."""
-        return {
-            position
-            for source in self._scheduler.sources
-            if isinstance(source, OutboxRelay) and source is not self and source.store is self.store
-            for position in source._travelling
-        }
+    async def _renew(self) -> None:
+        """Before anybody asks what is free: what living relays carry is not."""
+        for relay in self._peers:
+            if relay._carried.rows:
+                await relay._carried.renew(relay.owner)
 
     async def _give_back(self) -> None:
         """Something interrupted it: give back what it has claimed and lost sight of."""
         rows = await self.store.run(lambda: list(self.store.undelivered()))
-        owner, travelling = self.owner, self._travelling
+        owner, carried = self.owner, self._carried.rows
         await self.store.release_outbox(
-            owner, [r for r in rows if r.claimed_by == owner and r.position not in travelling]
+            owner, [r for r in rows if r.claimed_by == owner and r.position not in carried]
         )
         self._interrupted = False
 
@@ -192,22 +188,28 @@ class OutboxRelay:
             await self._scheduler.start(self._travel(owner, row), about)
 
     async def _travel(self, owner: str, row: OutboxRow) -> str:
-        self._travelling.add(row.position)
+        await self._carry(owner, [row])
+        return row.status
+
+    async def _carry(self, owner: str, rows: Sequence[OutboxRow]) -> None:
+        """Hand rows over that are this relay's until it is known what became of them."""
+        attempt = rows[0].attempts + 1
         try:
-            await self._hand_over(owner, [row])
+            with self._carried.carrying(rows):
+                await self._hand_over(owner, rows)
         except SimulatedCrash as crash:
-            self._die(crash, row.envelope)
+            self._die(crash, rows[0].envelope, attempt)
         except BaseException:
             self._interrupted = True
             raise
-        finally:
-            self._travelling.discard(row.position)
-        return row.status
 
     async def _hand_over(self, owner: str, rows: Sequence[OutboxRow]) -> None:
         if self._faults.armed:
             self._faults.reach("before_publish", self.module)
-        answers = await self.transport.publish([_envelope(row) for row in rows])
+        # No transaction is open meanwhile: the claims were committed.
+        answers = await self._carried.awaited(
+            owner, self.transport.publish([_envelope(row) for row in rows])
+        )
         if owner != self.owner:
             return  # it died meanwhile, and the dead mark nothing
         if self._faults.armed:
@@ -251,7 +253,7 @@ class OutboxRelay:
             self._failures += 1
             self._again_at = now + timedelta(seconds=self.retry.wait(self._failures, self._random))
 
-    def _die(self, crash: SimulatedCrash, envelope: Envelope) -> None:
+    def _die(self, crash: SimulatedCrash, envelope: Envelope, attempt: int) -> None:
         self._lives += 1
         self._trace.add(
             TraceRecord(
@@ -261,7 +263,8 @@ class OutboxRelay:
                 envelope.message_id,
                 envelope.type,
                 "relay",
-                outcome=crash.point,
+                attempt,
+                crash.point,
                 correlation_id=envelope.correlation_id,
                 causation_id=envelope.causation_id,
             )

@@ -18,9 +18,10 @@ from typing import Any
 
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
-from modulus_es.steps import Goal, Run, Source, Step
+from modulus_es.steps import Goal, Run, Step
 from modulus_es.strands import Strand, Wait, current, resolve
-from modulus_es.waiting import Bell, Bystanders, WaitingRoom, let_others_run
+from modulus_es.rota import Rota
+from modulus_es.waiting import Bystanders, WaitingRoom, let_others_run
 
 SWEEP = timedelta(seconds=5)
 """How often a live system looks for work that nobody woke it for."""
@@ -33,22 +34,18 @@ class Scheduler:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.sources: list[Source] = []
+        self._rota = Rota()
+        self.sources = self._rota.sources
         self._virtual = clock if isinstance(clock, VirtualClock) else None
         if self._virtual is not None:
             self._virtual.moved_by(self.sleep)
-        self._bell = Bell()
         self._room = WaitingRoom()
         self._goal: Goal | None = None
-        self._driving: Strand | None = None
+        self.driving: Strand | None = None
         self._driver: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
         self._bystanders = Bystanders(self._virtual, self._room, self._let_one_go_on)
-        # How often the bell had rung when a source last had nothing to do.
-        self._quiet: dict[int, int] = {}
-        self._skipped = False
-        self._next_source = 0
         # Whether a part of a strand waits whose other parts may be about to.
         self._parted = False
 
@@ -79,7 +76,7 @@ class Scheduler:
 
     def wake(self) -> None:
         """Something may be due now; may be called from any thread."""
-        self._bell.ring()
+        self._rota.bell.ring()
 
     # What a part of the system does that takes time, or has to wait for others
 
@@ -149,7 +146,7 @@ class Scheduler:
         if wait.why:
             self._room.held[wait] = None
         strand.waits += 1
-        if self._driving is strand:
+        if self.driving is strand:
             self._hand_on(strand)
         else:
             strand.settle()
@@ -176,25 +173,46 @@ class Scheduler:
         if goal.until is not None and goal.until < self.clock.now():
             return
         self._goal = goal
+        reason: BaseException | None = None
         try:
             self._bury_the_dead()
             await self._bystanders.stop()
             for source in self.sources:
                 source.resume()
-            self._bell.ring()
+            self._rota.bell.ring()
             self._launch(goal)
             await goal.done
+        except BaseException as error:
+            reason = error
+            raise
         finally:
-            self._goal = self._driving = None
+            self._goal = self.driving = None
             if goal.done.done() and not goal.done.cancelled():
                 goal.done.exception()  # it is known, whoever is told of it
             driver, self._driver = self._driver, None
             if driver is not None and not driver.done():
                 driver.cancel()
                 await asyncio.wait([driver])
-            for source in self.sources:
-                await source.abandon()
+            await self._abandon(reason)
             self._bystanders.go_on()
+
+    async def _abandon(self, reason: BaseException | None) -> None:
+        """Let every source give back what it claimed; what ended the run is what is raised.
+
+        What cannot be given back, perhaps for the same reason, is free when its lease
+        is out.
+        """
+        failure: Exception | None = None
+        for source in self.sources:
+            try:
+                await source.abandon()
+            except Exception as error:
+                failure = failure or error
+        if failure is None:
+            return
+        if reason is None:
+            raise failure
+        reason.add_note(f"giving back what was claimed failed as well: {failure!r}")
 
     def _bury_the_dead(self) -> None:
         """End what waits in an event loop that was closed, so that its work is done again."""
@@ -204,7 +222,7 @@ class Scheduler:
                 coroutine.close()
 
     def _launch(self, goal: Goal) -> None:
-        strand = self._driving = Strand(self)
+        strand = self.driving = Strand(self)
         loop = asyncio.get_running_loop()
         self._driver = loop.create_task(self._drive(goal, strand), context=goal.context.copy())
         strand.task = self._driver
@@ -222,7 +240,7 @@ class Scheduler:
         goal = self._goal
         assert goal is not None
         assert strand.source is not None
-        self._driving = self._driver = None
+        self.driving = self._driver = None
         strand.about = strand.source.doing()
         try:
             goes_on = goal.counts(strand.about)
@@ -238,20 +256,20 @@ class Scheduler:
         current.set(strand)
         began = perf_counter()
         try:
-            while self._driving is strand:
+            while self.driving is strand:
                 step = await self._next(goal, strand)
-                if self._driving is not strand:
+                if self.driving is not strand:
                     strand.about = step or strand.about
                 elif step is None or not goal.counts(step):
-                    self._driving = None
+                    self.driving = None
                     resolve(goal.done)
                 elif perf_counter() - began > _GIVE_WAY:
                     await asyncio.sleep(0)
                     if self._virtual is None:
-                        self._bell.ring()
+                        self._rota.bell.ring()
                     began = perf_counter()
         except (asyncio.CancelledError, GeneratorExit):
-            if self._driving is strand:
+            if self.driving is strand:
                 goal.done.cancel()
             raise
         except BaseException as error:
@@ -267,35 +285,11 @@ class Scheduler:
         while True:
             if not self._room.empty and (step := await self._let_one_go_on()) is not None:
                 return step
-            step = await self._work(goal, strand)
-            if step is None and self._driving is strand and self._skipped:
-                # Before time passes, everybody is asked once more, woken or not.
-                self._quiet.clear()
-                step = await self._work(goal, strand)
-            if step is not None or self._driving is not strand:
+            step = await self._rota.next(goal.batch, strand)
+            if step is not None or self.driving is not strand:
                 return step
             if not await self._pass_time(goal, strand):
                 return None
-
-    async def _work(self, goal: Goal, strand: Strand) -> Step | None:
-        """Ask one source after the other, but those that had nothing to do and nobody woke."""
-        sources, quiet, bell = self.sources, self._quiet, self._bell
-        self._skipped = False
-        for offset in range(len(sources)):
-            index = (self._next_source + offset) % len(sources)
-            count = bell.count
-            if quiet.get(index) == count:
-                self._skipped = True
-                continue
-            source = strand.source = sources[index]
-            step = await source.work(goal.batch)
-            if step is not None:
-                self._next_source = index + 1
-                return step
-            if self._driving is not strand:
-                return None
-            quiet[index] = count
-        return None
 
     async def _let_one_go_on(self) -> Step | None:
         """Wake one that waits, until it is finished or waits again; None if nobody may go on."""
@@ -324,7 +318,7 @@ class Scheduler:
         patient = self._virtual is None or goal.until is not None
         asked = [await source.due(patient=patient) for source in self.sources]
         due = [moment for moment in asked if moment is not None]
-        if self._driving is not strand:
+        if self.driving is not strand:
             return False
         if self._virtual is None:
             return await self._pass_real_time(goal, due)
@@ -336,7 +330,7 @@ class Scheduler:
                 # Somebody else is at it; nobody may be kept from interrupting.
                 await asyncio.sleep(0)
             self._virtual.jump(moment)
-            self._bell.ring()
+            self._rota.bell.ring()
             return True
         if goal.until is not None:
             self._virtual.jump(goal.until)
@@ -356,17 +350,16 @@ class Scheduler:
 
     async def _wait_for_work(self, seconds: float) -> None:
         """Wait until somebody wakes the system, or until it is time to look for work unasked."""
-        heard = min(self._quiet.values(), default=self._bell.count)
-        if not await self._bell.wait(seconds, heard):
+        if not await self._rota.wait(seconds):
             if self._virtual is not None:
                 # No virtual time passes over what is tried again after a while.
                 for source in self.sources:
                     source.resume()
-            self._bell.ring()
+            self._rota.bell.ring()
 
     def _fail(self, error: BaseException) -> None:
         goal = self._goal
-        self._driving = None
+        self.driving = None
         if goal is None or goal.done.done():
             self._failure = error
         else:

@@ -31,6 +31,11 @@ class Strand:
         self.finished = False
         self.settled: asyncio.Future[None] | None = None
 
+    @property
+    def drives(self) -> bool:
+        """Whether it is the one that takes the next thing."""
+        return self.scheduler.driving is self
+
     def settle(self) -> None:
         """It is finished, or waits again: whoever let it go on may go on."""
         if self.settled is not None:

@@ -117,7 +117,7 @@ class System(Looking):
         self.turns = Turns()
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}
-        self._relays: list[OutboxRelay] = []
+        self._relays: dict[str, list[OutboxRelay]] = {}
         self._live = Live(self.trace, self.clock)
         ambient.make_last(self)
 
@@ -158,6 +158,7 @@ class System(Looking):
 
     def new_relay(self, module: Module, name: str = "relay") -> OutboxRelay:
         """A relay for a module's outbox; the one that a module has runs by itself."""
+        peers = self._relays.setdefault(module.name, [])
         relay = OutboxRelay(
             module.store,
             self.transport,
@@ -167,8 +168,9 @@ class System(Looking):
             scheduler=self.scheduler,
             random=self.random,
             name=name,
+            peers=peers,
         )
-        self._relays.append(relay)
+        peers.append(relay)
         return relay
 
     def use(self, *behaviors: Any) -> None:

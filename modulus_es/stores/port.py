@@ -139,8 +139,8 @@ class Store(Protocol):
     """One module's events, outbox and inbox.
 
     ``owner`` names a relay or consumer; a claim lasts until ``now + lease`` by
-    the clock that the caller uses, is renewed by nobody, and what was claimed
-    by another owner may be claimed again when it has run out. Marks are guarded
+    the clock that the caller uses, unless it is renewed, and what was claimed by
+    another owner may be claimed again when it has run out. Marks are guarded
     by the owner: what somebody else has claimed meanwhile is left alone.
 
     Per key, order is the order of positions: a row is not claimed while an
@@ -191,6 +191,9 @@ class Store(Protocol):
         self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts, in order of position."""
+
+    async def renew_outbox(self, owner: str, rows: Sequence[OutboxRow], until: datetime) -> None:
+        """Let the claims on these rows last until then."""
 
     async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
         """The transport has taken these rows."""

@@ -67,9 +67,7 @@ class MemoryInbox(Half):
         with self._lock:
             self._begin()
             self._serve(handlers)
-            rows: list[InboxRow] = self._deliveries.take(
-                owner, now, lease, limit, lambda row: row.handler in handlers
-            )
+            rows: list[InboxRow] = self._deliveries.take(owner, now, lease, limit, self._is_served)
             self._torn = False
             return rows
 
@@ -109,7 +107,7 @@ class MemoryInbox(Half):
         with self._lock:
             self._begin()
             self._serve(handlers)
-            due = self._deliveries.due(owner, now, lambda row: row.handler in handlers)
+            due = self._deliveries.due(owner, now, self._is_served)
             self._torn = False
             return due
 
@@ -168,6 +166,10 @@ class MemoryInbox(Half):
         if handlers is not self._handlers:
             self._handlers = handlers
             self._deliveries.reconsider()
+
+    def _is_served(self, row: InboxRow) -> bool:
+        assert self._handlers is not None
+        return row.handler in self._handlers
 
     def _rebuild(self) -> None:
         self._deliveries = KeyedQueue(through=False)

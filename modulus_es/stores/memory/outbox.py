@@ -30,11 +30,16 @@ class MemoryOutbox(Half):
         with self._lock:
             self._begin()
             self._follow(routes)
-            rows: list[OutboxRow] = self._messages.take(
-                owner, now, lease, limit, lambda row: routes.accept(row.envelope)
-            )
+            rows: list[OutboxRow] = self._messages.take(owner, now, lease, limit, self._is_routed)
             self._torn = False
             return rows
+
+    async def renew_outbox(self, owner: str, rows: Sequence[OutboxRow], until: datetime) -> None:
+        """Let the claims on these rows last until then."""
+        with self._lock:
+            self._begin()
+            self._messages.renew(owner, rows, until)
+            self._torn = False
 
     async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
         """The transport has taken these rows."""
@@ -83,7 +88,7 @@ class MemoryOutbox(Half):
         with self._lock:
             self._begin()
             self._follow(routes)
-            due = self._messages.due(owner, now, lambda row: routes.accept(row.envelope))
+            due = self._messages.due(owner, now, self._is_routed)
             self._torn = False
             return due
 
@@ -132,6 +137,10 @@ class MemoryOutbox(Half):
         if routes is not self._routes:
             self._routes = routes
             self._messages.reconsider()
+
+    def _is_routed(self, row: OutboxRow) -> bool:
+        assert self._routes is not None
+        return self._routes.accept(row.envelope)
 
     def _rebuild(self) -> None:
         self._messages = KeyedQueue(through=True)

@@ -119,6 +119,23 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                 raise
             return positions
 
+    def mark(self, handled: Handled) -> None:
+        """Note that a delivery was handled which recorded nothing."""
+        with self.lock:
+            self.recover()
+            row = handled.row
+            _check(handled)
+            self._undo = _Undo(
+                len(self._stored_events),
+                self.last_position,
+                dict(self._max_tracking_ids),
+                row,
+                row.attempts,
+            )
+            row.attempts += 1
+            row.outcome, row.processed_at = handled.outcome, handled.at
+            self._undo = None
+
     def recover(self) -> None:
         """Undo what an interrupted commit left; nothing to do otherwise."""
         undo = self._undo

@@ -56,8 +56,12 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
         """Write all or nothing."""
         with self._lock:
             self._begin()
+            positions: Sequence[int] | None = None
             try:
-                positions = self._recorder.insert_events(events, outbox=outbox, handled=handled)
+                if handled is not None and not events and not outbox:
+                    self._recorder.mark(handled)
+                else:
+                    positions = self._recorder.insert_events(events, outbox=outbox, handled=handled)
             except (IntegrityError, LeaseLostError):
                 self._torn = False  # it was refused before anything changed
                 raise

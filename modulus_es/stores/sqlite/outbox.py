@@ -104,6 +104,12 @@ class Outbox:
                 earliest = due
         return earliest
 
+    def renew(
+        self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[OutboxRow], until: datetime
+    ) -> list[OutboxRow]:
+        """Let claims last until then."""
+        return self._mine(cursor, self._sql.renew, (micros(until),), owner, rows)
+
     def deliver(
         self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[OutboxRow], now: datetime
     ) -> list[OutboxRow]:

@@ -33,6 +33,7 @@ class OutboxSQL(Statements):
     all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
     claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
+    renew = "UPDATE $outbox SET claimed_until = ? WHERE position = ? AND claimed_by = ?"
     deliver = (
         "UPDATE $outbox SET attempts = attempts + 1, delivered_at = ?, claimed_by = NULL, "
         "claimed_until = NULL WHERE position = ? AND claimed_by = ?"

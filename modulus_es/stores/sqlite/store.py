@@ -125,6 +125,17 @@ class SQLiteStore:
             durable=False,
         )
 
+    async def renew_outbox(self, owner: str, rows: Sequence[OutboxRow], until: datetime) -> None:
+        """Let the claims on these rows last until then."""
+
+        def note(mine: Sequence[OutboxRow]) -> None:
+            for row in mine:
+                row.claimed_until = until
+
+        await self._write(
+            lambda cursor: self._outbox.renew(cursor, owner, rows, until), note, durable=False
+        )
+
     async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
         """The transport has taken these rows."""
         if rows:

@@ -1,0 +1,103 @@
+"""Claims of the outbox: how long they last, and how they outlive a slow transport."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from modulus_es.clock import Clock, VirtualClock
+from modulus_es.stores.port import OutboxRow, Store
+from modulus_es.trace import Trace, TraceRecord
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+LEASE = timedelta(seconds=30)
+"""How long a claim lasts that nobody gives back or renews."""
+
+BATCH = 100
+"""How many rows are claimed at a time."""
+
+
+class Carried:
+    """The rows that one relay has handed to the transport and not heard of yet.
+
+    As long as the relay lives, their claims do not run out. In real time a timer
+    renews them. Virtual time passes in jumps, and one process owns the store:
+    there it is enough to `renew` before anybody asks what is free.
+    """
+
+    def __init__(self, store: Store, clock: Clock, trace: Trace) -> None:
+        self._store, self._clock, self._trace = store, clock, trace
+        self._in_jumps = isinstance(clock, VirtualClock)
+        self.rows: dict[int, OutboxRow] = {}
+
+    @contextmanager
+    def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
+        """These rows are on their way inside the block."""
+        self.rows.update((row.position, row) for row in rows)
+        try:
+            yield
+        finally:
+            for row in rows:
+                self.rows.pop(row.position, None)
+
+    async def awaited(self, owner: str, handing_over: Awaitable[T]) -> T:
+        """Wait for the transport, however long it takes."""
+        if self._in_jumps:
+            return await handing_over
+        import asyncio
+
+        renewing: list[asyncio.Task[Any]] = []
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(
+            LEASE.total_seconds() / 3,
+            lambda: renewing.append(loop.create_task(self._keep_renewing(owner))),
+        )
+        try:
+            return await handing_over
+        finally:
+            timer.cancel()
+            for task in renewing:
+                task.cancel()
+
+    async def renew(self, owner: str) -> None:
+        """Let the claims of ``owner`` on these rows last a full lease from now on.
+
+        Most are fresh enough to be left alone.
+        """
+        if not self.rows:
+            return
+        now = self._clock.now()
+        old = [
+            row
+            for row in self.rows.values()
+            if row.claimed_by == owner
+            and (row.claimed_until is None or row.claimed_until - now <= LEASE / 2)
+        ]
+        if old:
+            await self._store.renew_outbox(owner, old, now + LEASE)
+
+    async def _keep_renewing(self, owner: str) -> None:
+        import asyncio
+
+        while True:
+            try:
+                await self.renew(owner)
+            except Exception as error:
+                # Whoever claims them next may hand them over again, and they are recognised.
+                said = f"claims could not be renewed: {type(error).__name__}: {error}"
+                self._trace.add(
+                    TraceRecord(
+                        self._clock.now(),
+                        "failure",
+                        self._store.module,
+                        handler="relay",
+                        error=said,
+                    )
+                )
+            await asyncio.sleep(LEASE.total_seconds() / 3)
