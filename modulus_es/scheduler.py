@@ -18,9 +18,9 @@ from typing import Any
 
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
+from modulus_es.rota import Rota
 from modulus_es.steps import Goal, Run, Step
 from modulus_es.strands import Strand, Wait, current, resolve
-from modulus_es.rota import Rota
 from modulus_es.waiting import Bystanders, WaitingRoom, let_others_run
 
 SWEEP = timedelta(seconds=5)
