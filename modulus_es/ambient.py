@@ -8,9 +8,7 @@ they are random and the wall clock's. Nothing else is ambient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -41,14 +39,21 @@ def current() -> Source | None:
     return _chosen.get() or _last
 
 
-@contextmanager
-def use(source: Source) -> Iterator[None]:
-    """Make ``source`` current inside the block."""
-    token = _chosen.set(source)
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
+class Use:
+    """Makes a source current inside a ``with`` block."""
+
+    __slots__ = ("_source", "_token")
+
+    _token: Token[Source | None]
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        self._token = _chosen.set(self._source)
+
+    def __exit__(self, *_: object) -> None:
+        _chosen.reset(self._token)
 
 
 def new_id() -> UUID:

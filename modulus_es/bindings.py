@@ -23,16 +23,16 @@ class Bindings:
 
     def __init__(self, owner: object) -> None:
         self._owner = owner
-        self._held: list[tuple[dict[str, Any], str]] = []
+        self.held: list[tuple[dict[str, Any], str]] = []
 
     def note(self, names: dict[str, Any]) -> None:
         """Remember under which of these names the owner is held."""
         if self.stale_name is not None:
             # Whoever reaches it all the same holds it on purpose.
-            self._held.clear()
+            self.held.clear()
         for name, value in tuple(names.items()):
-            if value is self._owner and (names, name) not in self._held:
-                self._held.append((names, name))
+            if value is self._owner and (names, name) not in self.held:
+                self.held.append((names, name))
 
     def note_caller(self, depth: int) -> None:
         """The same with the global names of the function that called, so many frames up."""
@@ -41,13 +41,13 @@ class Bindings:
     @property
     def stale_name(self) -> str | None:
         """The name that holds another one now; None as long as the owner is held."""
-        for names, name in self._held:
+        for names, name in self.held:
             value = names.get(name)
             if value is self._owner or type(value) is not type(self._owner):
                 return None
-        if not self._held:
+        if not self.held:
             return None
-        for names, _ in self._held:
+        for names, _ in self.held:
             if any(value is self._owner for value in tuple(names.values())):
                 return None
-        return self._held[0][1]
+        return self.held[0][1]

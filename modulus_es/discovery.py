@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.errors import DefinitionError
-from modulus_es.handlers import HandlerBase, bound_message, handler_name
+from modulus_es.handler_bases import HandlerBase, bound_message
+from modulus_es.handlers import handler_name
 
 if TYPE_CHECKING:
     from modulus_es.module import Module

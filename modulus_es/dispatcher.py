@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modulus_es.cascade import Cascade
-from modulus_es.domain import DomainEvent
-from modulus_es.errors import CascadeDepthError, ModulusError, PublishError
-from modulus_es.handlers import Handler
+from modulus_es import ambient
+from modulus_es.cascade import UNTRACKED, deeper
+from modulus_es.domain import DomainEvent, RecordedEvent
+from modulus_es.errors import CascadeDepthError, ModulusError, PublishError, ServiceError
+from modulus_es.handlers import NO_SHORTCUT, Handler, Shortcut
 from modulus_es.naming import stable_name
 from modulus_es.trace import TraceRecord
+from modulus_es.turns import Turns, give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
 
 if TYPE_CHECKING:
@@ -21,13 +24,24 @@ if TYPE_CHECKING:
 Strategy: TypeAlias = Literal["sequential", "parallel", "stop_on_first_failure"]
 """How the handlers of one event are run."""
 
+_EVERY = 64  # published events from one turn of the event loop to the next: most take no time
+
 STRATEGIES: tuple[Strategy, ...] = ("sequential", "parallel", "stop_on_first_failure")
 
 
-class _Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What an event class means here, worked out once and again after a registration."""
+
     before: tuple[Handler, ...]
-    after: tuple[Handler, ...]
+    after: tuple[tuple[Handler, Any, Any], ...]  # each with its shortcut
     projectors: tuple[Handler, ...]
+    module: str
+    type_name: str
+    before_names: str
+    after_names: str
+    says_correlation: bool
+    changes: int
 
 
 class Dispatcher:
@@ -39,9 +53,14 @@ class Dispatcher:
 
     def __init__(self, module: Module) -> None:
         self._module = module
+        system = self._system = module.system
+        self._services, self._cascades = system.services, system.cascades
+        self._turns = Turns(_EVERY)
+        self._trace, self._clock = system.trace, system.clock
         self.handlers: dict[str, list[Handler]] = {}
         self.projectors: dict[str, list[Handler]] = {}
         self.has_before_commit = False
+        self.strategy: Strategy = "sequential"
         self._plans: dict[type, _Plan] = {}
 
     def changed(self) -> None:
@@ -53,22 +72,21 @@ class Dispatcher:
 
     def projectors_of(self, cls: type) -> tuple[Handler, ...]:
         """The projectors of an event class, in the order registered."""
-        return (self._plans.get(cls) or self._plan(cls)).projectors
+        return self._plan(cls).projectors
 
     def handlers_of(self, cls: type) -> tuple[Handler, ...]:
         """The handlers of an event class, of both phases, before-commit ones first."""
-        plan = self._plans.get(cls) or self._plan(cls)
-        return (*plan.before, *plan.after)
+        plan = self._plan(cls)
+        return (*plan.before, *(handler for handler, *_ in plan.after))
 
     async def before_commit(self, event: DomainEvent, uow: UnitOfWork) -> None:
         """Run the before-commit handlers inside the unit of work; a failure aborts it."""
-        cls = type(event)
-        handlers = (self._plans.get(cls) or self._plan(cls)).before
-        if not handlers:
+        plan = self._plan(type(event))
+        if not plan.before:
             return
         outcome = "failed"
         try:
-            for handler in handlers:
+            for handler in plan.before:
                 try:
                     await handler.run(event, uow)
                 except BaseException as error:
@@ -78,7 +96,7 @@ class Dispatcher:
                     raise failure from error
             outcome = "done"
         finally:
-            self._trace(handlers, event, uow, outcome)
+            self._note(plan, plan.before_names, event, uow, outcome)
 
     async def after_commit(
         self, events: Sequence[tuple[DomainEvent, Strategy | None]], uow: UnitOfWork
@@ -86,81 +104,95 @@ class Dispatcher:
         """Run the after-commit handlers of these events; raises `PublishError`."""
         failures: list[Exception] = []
         for event, strategy in events:
-            cls = type(event)
-            handlers = (self._plans.get(cls) or self._plan(cls)).after
-            if handlers:
-                failures.extend(await self._run_all(handlers, event, uow, strategy))
+            plan = self._plan(type(event))
+            if plan.after:
+                failures.extend(await self._run_all(plan, event, uow, strategy))
                 if _is_endless(failures):
                     break
         if failures:
             raise _publish_error([event for event, _ in events], failures)
 
-    async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
+    def publish(
+        self, event: DomainEvent, strategy: Strategy | None = None
+    ) -> Coroutine[Any, Any, object]:
         """Publish an event that belongs to no unit of work: its phases run at once."""
-        cls = type(event)
-        plan = self._plans.get(cls) or self._plan(cls)
+        plan = self._plans.get(type(event))
+        if plan is None or plan.changes != self._services.changes:
+            plan = self._plan(type(event))
         if plan.before:
-            uow = UnitOfWork(self._module)
-            uow.note(event, strategy)
-            await in_unit(uow, None)
-        elif failures := await self._run_all(plan.after, event, None, strategy):
-            raise _publish_error([event], failures)
+            return self._in_a_unit(event, strategy)
+        return self._run_all(plan, event, None, strategy)
 
-    async def _run_all(
+    async def _in_a_unit(self, event: DomainEvent, strategy: Strategy | None) -> None:
+        if self._turns.due():
+            await give_way()
+        uow = UnitOfWork(self._module)
+        uow.note(event, strategy)
+        await in_unit(uow, None)
+
+    async def _run_all(  # noqa: PLR0912 - in one frame, because each event goes through it
         self,
-        handlers: Sequence[Handler],
+        plan: _Plan,
         event: DomainEvent,
         uow: UnitOfWork | None,
         strategy: Strategy | None,
-    ) -> list[Exception]:
-        """Run the handlers of one event; answers what failed."""
-        chosen = strategy or self._module.publish_strategy
+    ) -> Sequence[Exception]:
+        """Run the after-commit handlers of one event.
+
+        Answers what failed; outside a unit of work, raises it as a `PublishError`.
+        """
+        if uow is None:
+            if self._turns.due():
+                await give_way()
+            if ambient.current() is not self._system:
+                with self._system.current():
+                    return await self._run_all(plan, event, uow, strategy)
+        cascades = self._cascades
+        chosen = strategy or self.strategy
+        failures: Sequence[Exception] = ()
+        handler: Any = None
         outcome = "failed"
         try:
-            with Cascade(self._module.name, stable_name(type(event))):
+            level = None if cascades.open < UNTRACKED else deeper(plan.module, plan.type_name)
+            cascades.open += 1
+            try:
                 if chosen == "parallel":
-                    failures = await self._in_parallel(handlers, event, uow)
+                    failures = await self._in_parallel(plan, event, uow)
                 else:
-                    stops = chosen == "stop_on_first_failure"
-                    failures = await self._one_by_one(handlers, event, uow, stops)
-            if not failures:
-                outcome = "done"
+                    rest = iter(plan.after)
+                    while True:
+                        try:
+                            for handler, call, make in rest:
+                                if call is not None:
+                                    await call(event)
+                                elif make is not None:
+                                    await make().handle(event)
+                                else:
+                                    await self._in_own_unit(handler, event, uow)
+                            break
+                        except BaseException as error:
+                            failures = [*failures, *_failures_of(handler, event, error)]
+                            if chosen == "stop_on_first_failure" or _is_endless(failures):
+                                break
+            finally:
+                cascades.open -= 1
+                if level is not None:
+                    level.leave()
+            outcome = "failed" if failures else "done"
         except CascadeDepthError as error:
             failures = [error]
         finally:
-            self._trace(handlers, event, uow, outcome)
-        return failures
-
-    async def _one_by_one(
-        self,
-        handlers: Sequence[Handler],
-        event: DomainEvent,
-        uow: UnitOfWork | None,
-        stops: bool,
-    ) -> list[Exception]:
-        failures: list[Exception] = []
-        for handler in handlers:
-            try:
-                if handler.simple:
-                    answer = handler.target(event)
-                    if isawaitable(answer):
-                        await answer
-                elif not handler.needs_context:
-                    await handler.run(event, None)
-                else:
-                    await self._in_own_unit(handler, event, uow)
-            except BaseException as error:
-                failure = failure_of(handler.name, error)
-                failures.extend(_leaves(_noted(handler, event, failure)))
-                if stops or _is_endless(failures):
-                    break
+            self._note(plan, plan.after_names, event, uow, outcome)
+        if failures and uow is None:
+            raise _publish_error([event], failures)
         return failures
 
     async def _in_parallel(
-        self, handlers: Sequence[Handler], event: DomainEvent, uow: UnitOfWork | None
+        self, plan: _Plan, event: DomainEvent, uow: UnitOfWork | None
     ) -> list[Exception]:
         import asyncio
 
+        handlers = [handler for handler, *_ in plan.after]
         tasks = [
             asyncio.ensure_future(self._in_own_unit(handler, event, uow)) for handler in handlers
         ]
@@ -195,34 +227,67 @@ class Dispatcher:
         )
         await in_unit(uow, lambda: handler.run(event, uow))
 
-    def _trace(
-        self, handlers: Sequence[Handler], event: Any, uow: UnitOfWork | None, outcome: str
+    def _note(
+        self, plan: _Plan, handlers: str, event: Any, uow: UnitOfWork | None, outcome: str
     ) -> None:
-        system = self._module.system
-        correlation = getattr(event, "correlation_id", None)
-        system.trace.add(
-            TraceRecord(
-                system.clock.now(),
-                "event",
-                self._module.name,
-                str(event.id),
-                stable_name(type(event)),
-                " ".join(handler.name for handler in handlers),
-                outcome=outcome,
-                correlation_id=correlation or (uow.conversation if uow else None),
-                causation_id=getattr(event, "causation_id", None),
-            )
+        correlation_id = causation_id = None
+        if plan.says_correlation:
+            correlation_id, causation_id = event.correlation_id, event.causation_id
+        if uow is not None:
+            correlation_id = correlation_id or uow.conversation
+        now, id_ = self._clock.now(), event.id
+        self._trace.note(
+            ("event", _record, now, plan, handlers, id_, outcome, correlation_id, causation_id)
         )
 
     def _plan(self, cls: type) -> _Plan:
+        plan = self._plans.get(cls)
+        if plan is None or plan.changes != self._services.changes:
+            plan = self._plans[cls] = self._planned(cls)
+        return plan
+
+    def _planned(self, cls: type) -> _Plan:
         names = [stable_name(c) for c in cls.__mro__ if issubclass(c, DomainEvent)]
         handlers = _in_order(self.handlers, names)
-        plan = self._plans[cls] = _Plan(
-            tuple(h for h in handlers if h.phase == "before_commit"),
-            tuple(h for h in handlers if h.phase == "after_commit"),
+        before = tuple(h for h in handlers if h.phase == "before_commit")
+        after = tuple(h for h in handlers if h.phase == "after_commit")
+        return _Plan(
+            before,
+            tuple((handler, *_shortcut(handler)) for handler in after),
             tuple(_in_order(self.projectors, names)),
+            self._module.name,
+            stable_name(cls),
+            " ".join(handler.name for handler in before),
+            " ".join(handler.name for handler in after),
+            issubclass(cls, RecordedEvent),
+            self._services.changes,
         )
-        return plan
+
+
+def _shortcut(handler: Handler) -> Shortcut:
+    try:
+        return handler.shortcut()
+    except ServiceError:
+        # What is missing may still be registered; until then running it says what it is.
+        return NO_SHORTCUT
+
+
+def _record(
+    now: datetime, plan: _Plan, handlers: str, event_id: object, outcome: str, *caused: str | None
+) -> TraceRecord:
+    """What is shown of an event that was published."""
+    correlation_id, causation_id = caused
+    return TraceRecord(
+        now,
+        "event",
+        plan.module,
+        str(event_id),
+        plan.type_name,
+        handlers,
+        outcome=outcome,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+    )
 
 
 def _in_order(registered: dict[str, list[Handler]], names: Sequence[str]) -> list[Handler]:
@@ -252,6 +317,10 @@ def _cancelled_itself(handler: str, error: BaseException) -> Exception:
     return failure
 
 
+def _failures_of(handler: Handler, event: DomainEvent, error: BaseException) -> Sequence[Exception]:
+    return _leaves(_noted(handler, event, failure_of(handler.name, error)))
+
+
 def _noted(handler: Handler, event: DomainEvent, failure: Exception) -> Exception:
     failure.add_note(f"raised by {handler.name}, a handler of {stable_name(type(event))}")
     return failure
@@ -266,7 +335,7 @@ def _is_endless(failures: Sequence[Exception]) -> bool:
     return bool(failures) and isinstance(failures[-1], CascadeDepthError)
 
 
-def _publish_error(events: Sequence[Any], failures: list[Exception]) -> PublishError:
+def _publish_error(events: Sequence[Any], failures: Sequence[Exception]) -> PublishError:
     names = " and ".join(dict.fromkeys(stable_name(type(event)) for event in events))
     handlers = "handler" if len(failures) == 1 else "handlers"
     first = f"{type(failures[0]).__name__}: {failures[0]}"

@@ -2,145 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from inspect import Parameter, isawaitable, isclass, signature
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
+from collections.abc import Awaitable, Callable
+from inspect import Parameter, isawaitable, isclass, iscoroutinefunction, signature
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modulus_es.errors import HandlerSignatureError
+from modulus_es.handler_bases import bound_message
 from modulus_es.naming import NAME, qualified_name, stable_name
 from modulus_es.retry import Retry
-from modulus_es.signatures import bases_of, parameters
+from modulus_es.signatures import parameters
 
 if TYPE_CHECKING:
     from modulus_es.plans import Plan
     from modulus_es.services import Services
     from modulus_es.unit_of_work import UnitOfWork
 
-C = TypeVar("C")
 
+class Shortcut(NamedTuple):
+    """How to run a handler that takes nothing of a unit of work, without asking what it takes.
 
-class HandlerBase(Generic[C]):
-    """Base of the generic handler bases; says which message a class handler takes."""
-
-    method = "handle"
-
-
-class CommandHandler(HandlerBase[C]):
-    """A class that handles a command: ``async def handle(self, command, ...)``.
-
-    The constructor is injected, and so is what ``handle`` takes beyond the
-    command. `Module.discover` finds it; ``module.handles(...)`` takes it too.
-
-    >>> from modulus_es import Command, System
-    >>> class Ping(Command[str]): ...
-    >>> class Pong(CommandHandler[Ping]):
-    ...     def handle(self, command: Ping) -> str:
-    ...         return "pong"
-    >>> System(seed=7).module("orders").handles(Pong).__name__
-    'Pong'
+    Either ``call`` it with the message, or ``make`` it and call its ``handle``;
+    both answer what is to be awaited. Both are None where there is no such way.
     """
 
-    retry: Retry | None = None
-    retry_conflicts: int | None = None
+    call: Callable[[Any], Awaitable[Any]] | None
+    make: Callable[[], Any] | None
 
 
-class QueryHandler(HandlerBase[C]):
-    """A class that handles a query: ``async def handle(self, query, ...)``.
-
-    >>> from modulus_es import Query, System
-    >>> class CountOrders(Query[int]): ...
-    >>> class Counter(QueryHandler[CountOrders]):
-    ...     def handle(self, query: CountOrders) -> int:
-    ...         return 3
-    >>> System(seed=7).module("orders").handles(Counter).__name__
-    'Counter'
-    """
-
-
-class StreamQueryHandler(HandlerBase[C]):
-    """A class that handles a stream query: ``async def handle(self, query, ...)`` and yields.
-
-    >>> from modulus_es import StreamQuery, System
-    >>> class ListOrders(StreamQuery[int]): ...
-    >>> class Lister(StreamQueryHandler[ListOrders]):
-    ...     async def handle(self, query: ListOrders):
-    ...         yield 1
-    >>> System(seed=7).module("orders").handles(Lister).__name__
-    'Lister'
-    """
-
-
-class DomainEventHandler(HandlerBase[C]):
-    """A class that handles a domain event: ``async def handle(self, event, ...)``.
-
-    ``phase`` says when: ``after_commit`` or ``before_commit``.
-
-    >>> from modulus_es import DomainEvent, System
-    >>> class Opened(DomainEvent): ...
-    >>> class Audit(DomainEventHandler[Opened]):
-    ...     phase = "before_commit"
-    ...     def handle(self, event: Opened) -> None: ...
-    >>> System(seed=7).module("orders").on(Audit).__name__
-    'Audit'
-    """
-
-    phase = "after_commit"
-
-
-class IntegrationEventHandler(HandlerBase[C]):
-    """A class that handles an integration event: ``async def handle(self, event, ...)``.
-
-    ``retry`` and ``ordered`` are what ``module.on(...)`` takes under these names.
-
-    >>> from modulus_es import IntegrationEvent, System
-    >>> class OrderCreated(IntegrationEvent): ...
-    >>> class Reserve(IntegrationEventHandler[OrderCreated]):
-    ...     retry = Retry(attempts=3)
-    ...     def handle(self, event: OrderCreated) -> None: ...
-    >>> System(seed=7).module("inventory").on(Reserve).__name__
-    'Reserve'
-    """
-
-    retry: Retry | None = None
-    ordered = True
-
-
-class Projector(HandlerBase[C]):
-    """A class that maps a domain event to integration events: ``def project(self, event)``.
-
-    It is pure: it takes the event and, if it names one by its type, the
-    aggregate as it was at that event. It answers an integration event, several,
-    or None.
-
-    >>> from modulus_es import Aggregate, IntegrationEvent, System, event
-    >>> class Order(Aggregate):
-    ...     @event("Placed")
-    ...     def __init__(self, total: int) -> None:
-    ...         self.total = total
-    >>> class OrderCreated(IntegrationEvent):
-    ...     total: int
-    >>> class Announce(Projector[Order.Placed]):
-    ...     def project(self, event: Order.Placed) -> OrderCreated:
-    ...         return OrderCreated(event.total)
-    >>> System(seed=7).module("orders").projects(Announce).__name__
-    'Announce'
-    """
-
-    method = "project"
-
-
-def bound_message(cls: type) -> Any:
-    """The message that a class derived from a generic handler base takes, or None.
-
-    >>> class Audit(DomainEventHandler[int]): ...
-    >>> bound_message(Audit)
-    <class 'int'>
-    """
-    for base in bases_of(cls):
-        if get_origin(base) is HandlerBase:
-            message = get_args(base)[0]
-            return None if isinstance(message, TypeVar) else message
-    return None
+NO_SHORTCUT = Shortcut(None, None)
 
 
 class Handler:
@@ -203,15 +92,26 @@ class Handler:
         )
 
     @property
-    def simple(self) -> bool:
-        """Whether it takes the message and nothing else, and is made of nothing else."""
-        return self._own_plan is None and self._plan.empty
-
-    @property
     def needs_context(self) -> bool:
         """Whether it takes anything that belongs to a unit of work or a scope."""
         plans = [self._plan] if self._own_plan is None else [self._plan, self._own_plan]
         return any(plan.contextual or plan.needs_scope for plan in plans)
+
+    def shortcut(self) -> Shortcut:
+        """The shortest way to run it for a domain event; it holds until services change."""
+        if self.needs_context:
+            return NO_SHORTCUT
+        make = None if self._own_plan is None else self._own_plan.make
+        if not self._plan.empty or (self.is_class and make is None):
+            return Shortcut(lambda message: self.run(message, None), None)
+        if make is None:
+            target = self.target
+            if iscoroutinefunction(target):
+                return Shortcut(target, None)
+            return Shortcut(lambda message: _settled(target(message)), None)
+        if iscoroutinefunction(self.target.handle):
+            return Shortcut(None, make)
+        return Shortcut(lambda message: _settled(make().handle(message)), None)
 
     async def run(self, message: Any, uow: UnitOfWork | None) -> Any:
         """Call it with the message and what it takes beyond it; answers what it answers."""
@@ -234,6 +134,11 @@ class Handler:
 
     def __repr__(self) -> str:
         return f"Handler({self.name} of {self.type_name})"
+
+
+async def _settled(answer: Any) -> None:
+    if isawaitable(answer):
+        await answer
 
 
 async def _arguments(plan: Plan, uow: UnitOfWork | None) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Coroutine,
     Iterable,
 )
 from datetime import datetime
@@ -15,7 +16,6 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.answers import as_result
-from modulus_es.cascade import Cascade
 from modulus_es.dispatcher import STRATEGIES, Strategy
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
@@ -88,8 +88,10 @@ class Mediator:
         """Ask for many answers, one after the other."""
         return self._stream(self._handler(query, StreamQuery, "stream"), query)
 
-    async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
-        """Publish a domain event to every handler of its type and its bases.
+    def publish(
+        self, event: DomainEvent, strategy: Strategy | None = None
+    ) -> Coroutine[Any, Any, object]:
+        """Publish a domain event to every handler of its type and its bases; await it.
 
         Inside a unit of work it belongs to it: before-commit handlers run
         inside, the others after the commit. Outside, all run at once. No handler
@@ -107,12 +109,9 @@ class Mediator:
             raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
         if self._uow is not None:
             self._uow.note(event, strategy)
-            return
+            return _noted()
         self._module.check_not_stale()
-        if self._module.system.turns.due():
-            await give_way()
-        with self._module.system.current_here():
-            await self._module.dispatcher.publish(event, strategy)
+        return self._module.dispatcher.publish(event, strategy)
 
     def __repr__(self) -> str:
         bound = ", in a unit of work" if self._uow is not None else ""
@@ -174,16 +173,20 @@ class Mediator:
         result: Result[Any] | None = None
         outcome, said = "failed", None
         try:
-            with system.current_here(), Cascade(self._module.name, handler.name):
-                answer = await handler.run(request, uow)
-                result = as_result(answer, type(request), handler.name)
-                if result:
-                    await uow.complete()
-                    outcome = "done"
-                else:
-                    said = str(result.errors[0])
-                    await uow.rollback()
-                    await uow.close()
+            with system.current_here():
+                level = system.cascades.enter(self._module.name, handler.name)
+                try:
+                    answer = await handler.run(request, uow)
+                    result = as_result(answer, type(request), handler.name)
+                    if result:
+                        await uow.complete()
+                        outcome = "done"
+                    else:
+                        said = str(result.errors[0])
+                        await uow.rollback()
+                        await uow.close()
+                finally:
+                    system.cascades.leave(level)
             return result
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
@@ -271,6 +274,10 @@ class Mediator:
                 duration=(now - began).total_seconds(),
             )
         )
+
+
+async def _noted() -> None:
+    """Awaiting what was noted does nothing more."""
 
 
 async def _steps(handler: Handler, query: Any, uow: UnitOfWork) -> AsyncGenerator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -74,7 +74,6 @@ class Module:
         self.bus = MessageBus(self)
         self.consumer = Consumer(self)
         self.outbox, self.inbox = Outbox(store), Inbox(store)
-        self._strategy: Strategy = "sequential"
         self._bindings = Bindings(system)
 
     # What it does
@@ -91,9 +90,11 @@ class Module:
         """`Mediator.stream` of this module."""
         return self.mediator.stream(query)
 
-    async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
-        """`Mediator.publish` of this module."""
-        await self.mediator.publish(event, strategy)
+    def publish(
+        self, event: DomainEvent, strategy: Strategy | None = None
+    ) -> Coroutine[Any, Any, object]:
+        """`Mediator.publish` of this module; await it."""
+        return self.mediator.publish(event, strategy)
 
     async def save(self, *aggregates: Aggregate) -> None:
         """Save aggregates in a unit of work of their own.
@@ -246,13 +247,13 @@ class Module:
     @property
     def publish_strategy(self) -> Strategy:
         """How the handlers of a domain event are run."""
-        return self._strategy
+        return self.dispatcher.strategy
 
     @publish_strategy.setter
     def publish_strategy(self, strategy: Strategy) -> None:
         if strategy not in STRATEGIES:
             raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
-        self._strategy = strategy
+        self.dispatcher.strategy = strategy
 
     def learn(self, cls: type) -> None:
         """Take note of an aggregate class and its events; raises `NameClashError`."""
@@ -265,10 +266,13 @@ class Module:
 
     def check_not_stale(self) -> None:
         """Raise `StaleSystemError` where the cell that made the system ran again."""
-        if (name := self._bindings.stale_name) is not None:
+        for names, name in self._bindings.held:
+            if names.get(name) is self.system:
+                return
+        if (stale := self._bindings.stale_name) is not None:
             raise StaleSystemError(
                 f"this module {self.name!r} belongs to a system that was made again since: take it "
-                f"from the new one, {self.name} = {name}.module({self.name!r}), and register its "
+                f"from the new one, {self.name} = {stale}.module({self.name!r}), and register its "
                 "handlers there"
             )
 

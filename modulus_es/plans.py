@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -23,17 +24,18 @@ Source = Callable[[], tuple[Callable[..., Any], Sequence[Node]]]
 Bind = Callable[[Any, Scope | None], Sequence[Any]]
 
 _LOGGER = "logging:Logger"
-_COMPILED = ("call", "bind", "empty", "needs_scope", "contextual", "is_async", "_nodes")
+_COMPILED = ("call", "make", "bind", "empty", "needs_scope", "contextual", "is_async", "_nodes")
 
 
 class Plan:
     """Everything that one callable needs beyond what its caller passes.
 
-    Made by `Services.plan`. Call the target as
+    Made by `Services.plan`; ``settled`` is told when its singletons were made. Call the target as
     ``plan.call(*passed, *plan.bind(context, scope))``, or with ``await
     plan.abind(context, scope)`` where ``is_async``. ``scope`` may be ``None``
     unless ``needs_scope``, ``context`` may be ``None`` unless ``contextual``;
-    ``empty`` says that there is nothing to inject.
+    ``empty`` says that there is nothing to inject. ``make`` is ``call`` with its
+    arguments, where these are the same in every call; ``None`` where they are not.
 
     All of this is worked out when first asked for, and again after a
     registration changed. Asking raises `ServiceNotFoundError`,
@@ -51,9 +53,10 @@ class Plan:
     'the answer is 42'
     """
 
-    __slots__ = ("__weakref__", "_source", *_COMPILED)
+    __slots__ = ("__weakref__", "_settled", "_source", *_COMPILED)
 
     call: Callable[..., Any]
+    make: Callable[[], Any] | None
     bind: Bind
     empty: bool
     needs_scope: bool
@@ -61,8 +64,8 @@ class Plan:
     is_async: bool
     _nodes: Sequence[Node]
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, settled: Callable[[], None]) -> None:
+        self._source, self._settled = source, settled
 
     if not TYPE_CHECKING:  # a type checker would take it for leave to read any name
 
@@ -83,6 +86,8 @@ class Plan:
         self.needs_scope = any(node.needs_scope for node in nodes)
         self.contextual = any(node.contextual for node in nodes)
         self.is_async = any(node.aget for node in nodes)
+        constant = all(node.value is not UNMADE for node in nodes)
+        self.make = partial(call, *(node.value for node in nodes)) if constant else None
         self.bind = self._binder(nodes)
 
     def forget(self) -> None:
@@ -96,8 +101,13 @@ class Plan:
         nodes = self._nodes
         arguments = await arguments_of(nodes, context, scope)
         if any(node.settles for node in nodes):
-            self.forget()
+            self._settle()
         return arguments
+
+    def _settle(self) -> None:
+        """The singletons exist now: from here on they are constants."""
+        self.forget()
+        self._settled()
 
     def _binder(self, nodes: Sequence[Node]) -> Bind:
         """The shortest code that gets these arguments."""
@@ -112,7 +122,7 @@ class Plan:
 
         def bind_and_settle(context: Any, scope: Scope | None) -> Sequence[Any]:
             arguments = [get(context, scope) for get in getters]
-            self.forget()  # the singletons exist now: from here on they are constants
+            self._settle()
             return arguments
 
         return bind_and_settle

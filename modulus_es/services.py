@@ -62,6 +62,7 @@ class Services:
         self._registrations: dict[str, Registration] = {}
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self._root = Scope()
+        self.changes = 0  # how often what a plan says may have changed
 
     def singleton(self, service: S, provider: object = ...) -> S:
         """Make one for the whole system, when it is first needed.
@@ -186,7 +187,7 @@ class Services:
         return Compiler(self._registrations, by_key, self._root)
 
     def _planned(self, source: Source) -> Plan:
-        plan = Plan(source)
+        plan = Plan(source, self._changed)
         self._plans.add(plan)
         return plan
 
@@ -224,6 +225,10 @@ class Services:
             self._registrations[key] = self._registrations[key].fresh()
         for plan in self._plans:
             plan.forget()
+        self._changed()
+
+    def _changed(self) -> None:
+        self.changes += 1
 
 
 def _registration(lifetime: Lifetime, service: Any, provider: Any) -> Registration:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from modulus_es import ambient
 from modulus_es.bus import MessageBus
+from modulus_es.cascade import Cascades
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from modulus_es.widgets.explorer import Explorer
 
 T = TypeVar("T")
+
+_NOTHING = nullcontext()
 
 STEP_LIMIT = 100_000
 """How many steps a run may take beyond a hundred for each message that waits."""
@@ -98,6 +101,7 @@ class System(Looking):
         self.scheduler = Scheduler(self.clock)
         self.network = Network(Random(f"modulus_es:network:{self.seed}"))
         self.faults = Faults()
+        self.cascades = Cascades()
         self.services = Services(
             {
                 UnitOfWork: "unit_of_work",
@@ -336,11 +340,11 @@ class System(Looking):
 
     def current(self) -> AbstractContextManager[None]:
         """Let aggregates and events made inside the block take ids and times from here."""
-        return ambient.use(self)
+        return ambient.Use(self)
 
     def current_here(self) -> AbstractContextManager[None]:
         """The same, for nothing where this system is current already."""
-        return nullcontext() if ambient.current() is self else ambient.use(self)
+        return _NOTHING if ambient.current() is self else ambient.Use(self)
 
     def __repr__(self) -> str:
         names = ", ".join(self._modules) or "none"

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -102,6 +103,18 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+Fact: TypeAlias = tuple[Any, ...]
+"""The kind of a record, what makes it, and the values that it is made of, which never change."""
+
+
+def _record(kept: TraceRecord | Fact) -> TraceRecord:
+    if isinstance(kept, TraceRecord):
+        return kept
+    _, make, *facts = kept
+    record: TraceRecord = make(*facts)
+    return record
+
+
 class Trace:
     """The last records, at most ``limit`` of them; ``dropped`` counts those before.
 
@@ -118,7 +131,7 @@ class Trace:
     def __init__(self, limit: int = 100_000) -> None:
         if limit < 0:
             raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
-        self._records: deque[TraceRecord] = deque(maxlen=limit)
+        self._records: deque[TraceRecord | Fact] = deque(maxlen=limit)
         self._count = 0
         self._watchers: tuple[Callable[[TraceRecord], None], ...] = ()
 
@@ -146,6 +159,17 @@ class Trace:
                     "a watcher of the trace failed at %r, and is not called again", record
                 )
 
+    def note(self, fact: Fact) -> None:
+        """Keep what happened as a bare `Fact`, whose record is made when somebody looks.
+
+        For what happens so often that making a record each time would be felt.
+        """
+        if self._watchers:
+            self.add(_record(fact))
+        else:
+            self._records.append(fact)
+            self._count += 1
+
     def watch(self, watcher: Callable[[TraceRecord], None]) -> Callable[[], None]:
         """Call ``watcher`` with every record from now on; answers how to stop that.
 
@@ -159,14 +183,18 @@ class Trace:
 
     def of_kind(self, *kinds: str) -> list[TraceRecord]:
         """The kept records of these kinds."""
-        return [record for record in self._records if record.kind in kinds]
+        return [
+            _record(kept)
+            for kept in tuple(self._records)
+            if (kept.kind if isinstance(kept, TraceRecord) else kept[0]) in kinds
+        ]
 
     def deliveries(self) -> list[Delivery]:
         """The kept deliveries."""
         return [Delivery.of(record) for record in self.of_kind("delivery")]
 
     def __iter__(self) -> Iterator[TraceRecord]:
-        return iter(tuple(self._records))
+        return map(_record, tuple(self._records))
 
     def __len__(self) -> int:
         return len(self._records)

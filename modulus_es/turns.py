@@ -25,10 +25,10 @@ class Turns:
     15
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_every", "_left")
 
-    def __init__(self) -> None:
-        self._left = EVERY
+    def __init__(self, every: int = EVERY) -> None:
+        self._every = self._left = every
 
     def due(self) -> bool:
         """Count a call; answer whether it should `give_way` first.
@@ -38,7 +38,7 @@ class Turns:
         self._left -= 1
         if self._left:
             return False
-        self._left = EVERY
+        self._left = self._every
         return current.get() is None
 
 
