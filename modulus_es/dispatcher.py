@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Strategy: TypeAlias = Literal["sequential", "parallel", "stop_on_first_failure"]
 """How the handlers of one event are run."""
 
-_EVERY = 64  # published events from one turn of the event loop to the next: most take no time
+_EVERY = 256  # published events from one turn of the event loop to the next: most take no time
 
 STRATEGIES: tuple[Strategy, ...] = ("sequential", "parallel", "stop_on_first_failure")
 

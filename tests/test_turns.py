@@ -10,7 +10,7 @@ import pytest
 
 from modulus_es import Aggregate, Command, DomainEvent, IntegrationEvent, Query, System, event
 
-MANY = 100
+MANY = 300
 
 
 class Note(Aggregate):
