@@ -13,7 +13,7 @@ from modulus_es.cascade import UNTRACKED, deeper
 from modulus_es.domain import DomainEvent, RecordedEvent
 from modulus_es.errors import CascadeDepthError, ModulusError, PublishError, ServiceError
 from modulus_es.handlers import NO_SHORTCUT, Handler, Shortcut
-from modulus_es.naming import stable_name
+from modulus_es.naming import place_of, stable_name
 from modulus_es.trace import TraceRecord
 from modulus_es.turns import Turns, give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
@@ -247,14 +247,14 @@ class Dispatcher:
         return plan
 
     def _planned(self, cls: type) -> _Plan:
-        names = [stable_name(c) for c in cls.__mro__ if issubclass(c, DomainEvent)]
-        handlers = _in_order(self.handlers, names)
+        bases = [c for c in cls.__mro__ if issubclass(c, DomainEvent)]
+        handlers = _in_order(self.handlers, bases)
         before = tuple(h for h in handlers if h.phase == "before_commit")
         after = tuple(h for h in handlers if h.phase == "after_commit")
         return _Plan(
             before,
             tuple((handler, *_shortcut(handler)) for handler in after),
-            tuple(_in_order(self.projectors, names)),
+            tuple(_in_order(self.projectors, bases)),
             self._module.name,
             stable_name(cls),
             " ".join(handler.name for handler in before),
@@ -290,8 +290,14 @@ def _record(
     )
 
 
-def _in_order(registered: dict[str, list[Handler]], names: Sequence[str]) -> list[Handler]:
-    found = {id(h): h for name in names for h in registered.get(name, ())}
+def _in_order(registered: dict[str, list[Handler]], bases: Sequence[type]) -> list[Handler]:
+    # A class of that name from another Python module is another event.
+    found = {
+        id(h): h
+        for base in bases
+        for h in registered.get(stable_name(base), ())
+        if place_of(h.message) == place_of(base)
+    }
     return sorted(found.values(), key=lambda handler: handler.order)
 
 

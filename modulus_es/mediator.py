@@ -127,6 +127,9 @@ class Mediator:
         handler = self._module.requests.get(name)
         if handler is None:
             raise self._not_found(request, name)
+        if type(request) is not handler.message:
+            # As it was before its cell ran again it will do, another of that name will not.
+            self._module.system.contracts.check(type(request))
         return handler
 
     def _not_found(self, request: Any, name: str) -> HandlerNotFoundError:

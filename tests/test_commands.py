@@ -565,6 +565,18 @@ def test_a_command_of_a_taken_name_is_a_clash_and_no_duplicate(
     assert system.contracts.get("Ping") is Ping
 
 
+async def test_a_command_that_only_has_the_name_of_another_is_not_sent(
+    system: System, orders: Module
+) -> None:
+    @orders.handles(Ping)
+    def ping(command: Ping) -> str:
+        return "pong"
+
+    other: Any = type("Ping", (Command,), {"__module__": "elsewhere", "__qualname__": "Ping"})
+    with pytest.raises(NameClashError, match=r"elsewhere\.Ping"):
+        await system.send(other())
+
+
 def test_a_handler_without_a_message_type_is_refused(orders: Module) -> None:
     with pytest.raises(HandlerSignatureError, match="does not say which message it takes"):
 

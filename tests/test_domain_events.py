@@ -150,6 +150,22 @@ async def test_a_base_typed_variable_reaches_the_handler_of_the_runtime_type(
     assert log == ["LoudlyNoticed"]
 
 
+async def test_an_event_that_only_has_the_name_of_another_is_not_handled() -> None:
+    class Opened(DomainEvent): ...
+
+    other: Any = type("Opened", (DomainEvent,), {"__module__": "elsewhere"})
+    other.__qualname__ = Opened.__qualname__
+    system = System(seed=7)
+    heard: list[DomainEvent] = []
+
+    @system.module("orders").on(Opened)
+    def hear(opened: Opened) -> None:
+        heard.append(opened)
+
+    await system.publish(other())
+    assert heard == []
+
+
 async def test_an_event_reaches_the_handlers_of_its_bases_too_in_registration_order(
     orders: Module,
 ) -> None:
