@@ -7,8 +7,8 @@ pytest.
 
 import sys
 
-from modulus_es.testing.given import given
 from modulus_es.testing.happenings import Happened, happened
+from modulus_es.testing.scenario import given
 
 __all__ = ["Happened", "given", "happened"]
 

@@ -1,7 +1,7 @@
 """Fixtures for tests of your own; load them in ``conftest.py``.
 
 ``pytest_plugins = ["modulus_es.testing.fixtures"]`` gives every test the fixture
-``modulus_system``, and lets ``async def`` tests run where no other plugin does.
+``modulus_system``, and lets ``async def`` tests run that no other plugin marked.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from modulus_es.system import System
+
+OTHERS: Final = ("asyncio", "anyio", "trio")
+"""The marks of tests that other plugins run."""
 
 
 @pytest.fixture
@@ -43,10 +47,12 @@ def modulus_system(modulus_seed: int, modulus_store: str) -> Iterator[System]:
     system.close()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an ``async def`` test in an event loop of its own, as a script would."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    if any(pyfuncitem.get_closest_marker(name) for name in OTHERS):
         return None
     names = pyfuncitem._fixtureinfo.argnames
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))

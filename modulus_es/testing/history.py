@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,11 +36,9 @@ class Moment:
         """Let time pass."""
         self._clock.jump(self._clock.now() + timedelta(seconds=seconds))
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
+    def current(self) -> ambient.Use:
         """Let what is made inside the block take ids and times from here."""
-        with ambient.use(self):
-            yield
+        return ambient.Use(self)
 
 
 class History:

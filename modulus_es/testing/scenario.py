@@ -12,9 +12,9 @@ from modulus_es.mapper import upcast
 from modulus_es.module import Module
 from modulus_es.naming import qualified_name
 from modulus_es.records import codec_of
-from modulus_es.testing.given_module import ModuleGiven
 from modulus_es.testing.happenings import difference
 from modulus_es.testing.history import History, Moment, rebuilt
+from modulus_es.testing.module_scenario import ModuleGiven
 from modulus_es.testing.telling import complain, told
 
 A = TypeVar("A", bound=Aggregate)
