@@ -5,11 +5,12 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv/bin/python
+BENCH := .venv-bench/bin/python
 SETUP = mkdir -p build && sh tools/find-pythons.sh > build/pythons.txt \
 	&& "$$(sed -n '1s/^[^ ]* //p' build/pythons.txt)" tools/environments.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab faults test test-quick clean
+.PHONY: help setup demo lab faults bench bench-quick test test-quick clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -27,6 +28,14 @@ lab: setup ## open JupyterLab on the notebooks
 faults: setup ## inject every fault that needs no server, and write docs/reliability.md
 	@$(VENV) -m benchmarks.faults
 
+bench: ## measure beside the peers and the limits, and write docs/performance.md
+	@$(SETUP) bench
+	@$(BENCH) -m benchmarks
+
+bench-quick: ## the same in less than two minutes; it writes nothing
+	@$(SETUP) bench
+	@$(BENCH) -m benchmarks --quick
+
 test: ## the whole gate, on every Python found: lint, types, tests, doctests, notebooks
 	@$(SETUP) all
 	@$(VENV) tools/gate.py
@@ -35,4 +44,4 @@ test-quick: setup ## the part of the gate that takes less than a minute
 	@$(VENV) tools/gate.py --quick
 
 clean: ## remove what the other targets made
-	rm -rf build dist .venv .venv-3.*
+	rm -rf build dist .venv .venv-3.* .venv-bench

@@ -17,6 +17,8 @@ from benchmarks import bare, orders
 from benchmarks.harness import NotHereError, Row, Subject, Work
 from benchmarks.marks import Mark
 from benchmarks.orders import CUSTOMER, OrderCreated, PlaceOrder, TheirOrder
+from benchmarks.peers import messaging
+from benchmarks.peers.messaging import totals
 from modulus_es import Aggregate, System, UnitOfWork, event
 
 OURS = "modulus_es"
@@ -52,11 +54,6 @@ class Downstream(ProcessApplication[UUID]):
         """Note what came."""
         if isinstance(domain_event, TheirOrder.Placed):
             self.seen.append(domain_event.total)
-
-
-def totals(count: int) -> list[Decimal]:
-    """A different total for each message, to tell them apart."""
-    return [Decimal(number) / 100 for number in range(count)]
 
 
 def two_modules(system: System, seen: list[Decimal], *, saving: bool) -> None:
@@ -237,6 +234,7 @@ def subjects() -> list[Subject]:
             Row(SAVING, "ours", partial(ours, "memory", saving=True)),
             Row(QUEUE, "limit", partial(queue, False)),
             Row(ENCODED, "limit", partial(queue, True)),
+            *messaging.memory_rows(),
         ],
         against=THEIRS,
         marks=[Mark(OURS, "rate", 40_000), Mark(OURS, "faster", 2.5, THEIRS)],
@@ -258,6 +256,7 @@ def subjects() -> list[Subject]:
             Row(GROUPED, "option", partial(ours, "file", group_commit=100)),
             Row(FULL, "limit", partial(bare_messages, 1)),
             Row(BATCHED, "limit", partial(bare_messages, 100)),
+            *messaging.file_rows(),
         ],
         against=THEIRS,
         marks=[Mark(OURS, "faster", 2, THEIRS), Mark(GROUPED, "faster", 8, THEIRS)],

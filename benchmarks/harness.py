@@ -35,6 +35,7 @@ class Work:
     def __init__(self, count: int, folder: Path) -> None:
         self.count, self.folder = count, folder
         self.cpu = self.wall = -1.0
+        self.also: dict[str, float] = {}
         self._done: int | None = None
         self._wrong: list[str] = []
 
@@ -47,6 +48,16 @@ class Work:
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.cpu, self.wall = time.process_time() - cpu, time.perf_counter() - wall
+
+    def took(self, cpu: float, wall: float) -> None:
+        """The times of a row that is a process of its own, and has timed itself."""
+        if self.wall >= 0:
+            raise WorkNotDoneError("timed twice")
+        self.cpu, self.wall = cpu, wall
+
+    def note(self, what: str, figure: float) -> None:
+        """Keep something else that was measured, such as the memory that it took."""
+        self.also[what] = figure
 
     def did(self, count: int) -> None:
         """Say how many items were done, counted from the outcome."""
@@ -81,6 +92,12 @@ class Row:
     kind: str
     run: Callable[[Work], Awaitable[None]]
     share: float = 1.0
+    x: float | None = None
+    """Where the row is on a curve."""
+    per: int = 0
+    """How many units there are in one item of this row; 0 where the subject says it."""
+    long: bool = False
+    """Whether a quick run leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,8 @@ class Subject:
     """Rows that do the same work.
 
     ``clock`` is cpu, or wall for work that waits. ``per`` is how many units, as
-    shown, there are in one item of the count.
+    shown, there are in one item of the count. Where the rows are the points of a
+    curve, ``axis`` says what of, and ``figure`` names the picture that it is in.
     """
 
     key: str
@@ -103,22 +121,29 @@ class Subject:
     per: int = 1
     quick: int = 0
     """How many items in a quick run; a fifth unless it is said."""
+    rounds: float = 1
+    """How many times as many rounds it has as others."""
+    axis: str = ""
+    figure: str = ""
 
 
 @dataclass
 class Measured:
-    """The rounds of one row, in seconds an item; or why there are none."""
+    """The rounds of one row, in seconds a unit; or why there are none."""
 
     name: str
     kind: str
     count: int
+    per: int = 1
+    x: float | None = None
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    also: dict[str, float] = field(default_factory=dict)
     error: str = ""
     skipped: str = ""
 
     def rounds(self, clock: str) -> list[float]:
-        """Seconds an item, round by round."""
+        """Seconds a unit, round by round."""
         return self.cpu if clock == "cpu" else self.wall
 
 
@@ -128,11 +153,16 @@ def measure(
     """Run the rows in turns. The first, short turn warms up, and is no figure."""
     asked = (subject.quick or max(1, subject.count // 5)) if quick else subject.count
     pairs = [
-        (row, Measured(row.name, row.kind, max(1, round(asked * row.share))))
+        (
+            row,
+            Measured(
+                row.name, row.kind, max(1, round(asked * row.share)), row.per or subject.per, row.x
+            ),
+        )
         for row in subject.rows
-        if only in row.name
+        if only in row.name and not (quick and row.long)
     ]
-    for number in range(rounds + 1):
+    for number in range(max(1, round(rounds * subject.rounds)) + 1):
         # Nobody is always first, nor always behind the same other one.
         shift = number % len(pairs) if pairs else 0
         for row, measured in pairs[shift:] + pairs[:shift]:
@@ -147,8 +177,9 @@ def measure(
                 measured.error = f"{type(error).__name__}: {error}"
             else:
                 if number:
-                    measured.cpu.append(work.cpu / count)
-                    measured.wall.append(work.wall / count)
+                    measured.cpu.append(work.cpu / count / measured.per)
+                    measured.wall.append(work.wall / count / measured.per)
+                    measured.also |= work.also
     return [measured for _, measured in pairs]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sqlite3
 from datetime import UTC, datetime
 from functools import cache
@@ -10,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from pathlib import Path
 
-PACKAGES = ("modulus-es", "eventsourcing", "msgspec", "pandas", "numpy", "networkx", "matplotlib")
+OURS = ("modulus-es", "eventsourcing", "msgspec", "pandas", "numpy", "networkx", "matplotlib")
+
+PEERS = Path(__file__).with_name("peers") / "requirements.txt"
 
 
 @cache
@@ -22,7 +25,13 @@ def described() -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
-    return said | versions(PACKAGES)
+    return said | versions(OURS) | versions(peers())
+
+
+def peers() -> tuple[str, ...]:
+    """The names of the packages that are measured beside modulus_es."""
+    lines = PEERS.read_text("utf-8").splitlines()
+    return tuple(re.split(r"[\[=]", line)[0] for line in lines if line and line[0] != "#")
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

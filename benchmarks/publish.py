@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 from benchmarks.harness import Row, Subject, Work
 from benchmarks.marks import Mark
-from modulus_es import DomainEvent, System
+from benchmarks.peers import publishing
+from benchmarks.publish_work import Ticked, async_handlers, check_calls
+from modulus_es import System
 
 LOOP = "limit: for h in handlers: await h(e)"
 OURS = "modulus_es"
-
-
-class Ticked(DomainEvent):
-    """The event that is published."""
-
-    number: int
 
 
 class Clock:
@@ -33,38 +28,6 @@ class Store:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
-
-
-def async_handlers(many: int, calls: list[Any]) -> list[Callable[[Any], Awaitable[None]]]:
-    """Handlers that note the call: the first the event, the others their own number.
-
-    Together they tell the count, the order and the contents, at the price of a counter.
-    """
-
-    def first() -> Callable[[Any], Awaitable[None]]:
-        async def handler(event: Ticked) -> None:
-            calls.append(event)
-
-        return handler
-
-    def other(number: int) -> Callable[[Any], Awaitable[None]]:
-        async def handler(event: Ticked) -> None:
-            calls.append(number)
-
-        return handler
-
-    return [first(), *(other(number) for number in range(1, many))]
-
-
-def check_calls(work: Work, calls: list[Any], events: Sequence[Any], many: int) -> None:
-    """Every event reached every handler, in order."""
-    work.did(len(calls) // many)
-    work.same("calls", len(calls), many * len(events))
-    work.same("contents", calls[::many], list(events))
-    for number in range(1, many):
-        if calls[number::many] != [number] * len(events):
-            work.same(f"calls of handler {number}", calls[number::many], [number] * len(events))
-            break
 
 
 async def bare_loop(many: int, work: Work) -> None:
@@ -153,6 +116,7 @@ def subjects() -> list[Subject]:
                 [
                     Row(LOOP, "limit", partial(bare_loop, many)),
                     Row(OURS, "ours", partial(ours, many)),
+                    *publishing.rows(many),
                 ],
                 against=LOOP,
                 marks=[Mark(OURS, "cost", 2, LOOP)] if many == 10 else [],

@@ -19,19 +19,22 @@ def figures(subject: Subject, measured: Sequence[Measured]) -> dict[str, Any]:
     rows = []
     for each in measured:
         row: dict[str, Any] = {"name": each.name, "kind": each.kind, "count": each.count}
+        if each.x is not None:
+            row["x"] = each.x
         if each.error or each.skipped:
             row |= {"error": each.error} if each.error else {"skipped": each.skipped}
         else:
-            rounds = [seconds / subject.per for seconds in each.rounds(subject.clock)]
+            rounds = each.rounds(subject.clock)
             against = by_name.get(subject.against)
             row |= {
                 "seconds": median(rounds),
                 "per_second": 1 / median(rounds),
                 "spread": spread(rounds),
                 "times": ratio(each, against, subject.clock) if against else None,
-                "cpu_seconds": median(each.cpu) / subject.per,
-                "wall_seconds": median(each.wall) / subject.per,
+                "cpu_seconds": median(each.cpu),
+                "wall_seconds": median(each.wall),
                 "rounds": rounds,
+                "also": each.also,
             }
         rows.append(row)
     return {
@@ -40,6 +43,8 @@ def figures(subject: Subject, measured: Sequence[Measured]) -> dict[str, Any]:
         "unit": subject.unit,
         "clock": subject.clock,
         "against": subject.against,
+        "axis": subject.axis,
+        "figure": subject.figure,
         "note": subject.note,
         "machine": machine.described(),
         "rows": rows,
@@ -54,7 +59,9 @@ def judged(mark: Mark, subject: Subject, by_name: dict[str, Measured]) -> dict[s
     if row is None or not row.cpu:
         pass
     elif mark.what == "rate":
-        figure = subject.per / median(row.rounds(subject.clock))
+        figure = 1 / median(row.rounds(subject.clock))
+    elif mark.what == "within":
+        figure = median(row.rounds(subject.clock)) * row.count * row.per
     elif against is not None and against.cpu:
         pair = (row, against) if mark.what == "cost" else (against, row)
         figure = ratio(*pair, subject.clock)
@@ -77,6 +84,7 @@ def as_text(subject: Subject, measured: Sequence[Measured]) -> str:
                 f"  +-{row['spread']:>4.0%}"
             )
             said += f"  {row['times']:>9.2f} x" if row["times"] is not None else ""
+            said += "".join(f"  {what} {figure:,.0f}" for what, figure in row["also"].items())
             if subject.clock == "wall":
                 said += f"  (CPU {short_time(row['cpu_seconds'])})"
         lines.append(f"  {row['name']:<{width}}  {said}")
@@ -88,7 +96,10 @@ def verdict(mark: dict[str, Any]) -> str:
     """What became of a mark, in words."""
     if mark["figure"] is None:
         return "not measured"
-    shown = f"{mark['figure']:,.0f} /s" if mark["what"] == "rate" else f"{mark['figure']:.2f} x"
+    figure = mark["figure"]
+    shown = {"rate": f"{figure:,.0f} /s", "within": f"{figure:.2f} s"}.get(
+        mark["what"], f"{figure:.2f} x"
+    )
     return f"{shown}, {'met' if mark['met'] else 'NOT met'}"
 
 

@@ -2,6 +2,7 @@
 
     environments.py main    .venv with the package (editable) and all tools
     environments.py all     also .venv-3.X, with what the tests need, for every other Python
+    environments.py bench   .venv-bench with the package and what it is measured beside
 
 It reads build/pythons.txt, as tools/find-pythons.sh wrote it, and needs nothing but the
 standard library. `uv` does the work if it is there, `venv` and `pip` otherwise.
@@ -20,17 +21,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "modulus-es.stamp"
+PEERS = ROOT / "benchmarks" / "peers" / "requirements.txt"
 
 
-def fingerprint(python: str, extras: str) -> str:
+def fingerprint(python: str, extras: str, more: str) -> str:
     """What an environment depends on; when it changes, the environment is made again."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    relevant = [project["build-system"], project["project"], python, extras, str(ROOT)]
+    relevant = [project["build-system"], project["project"], python, extras, str(ROOT), more]
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
-    """Make the environment and install the package into it, editable."""
+def install(python: str, folder: Path, wanted: list[str], *, uv: str | None) -> None:
+    """Make the environment and install into it what pip is asked for so."""
     shutil.rmtree(folder, ignore_errors=True)
     inside = str(folder / "bin" / "python")
     if uv:
@@ -40,7 +42,7 @@ def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
         pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
         pip += ["--prefer-binary", "--no-compile"]
         commands = [[python, "-m", "venv", str(folder)]]
-    commands.append([*pip, "--editable", target])
+    commands.append([*pip, *wanted])
     for command in commands:
         subprocess.run(command, cwd=ROOT, check=True)
     # pip compiles on one core only. That some file of some package is not for this Python is no
@@ -49,10 +51,13 @@ def install(python: str, folder: Path, target: str, *, uv: str | None) -> None:
     subprocess.run([*compile_all, str(folder / "lib")], cwd=ROOT, check=False)
 
 
-def ensure(version: str, python: str, folder: Path, extras: str) -> None:
-    """Make one environment unless it is there and up to date."""
+def ensure(
+    version: str, python: str, folder: Path, extras: str, requirements: Path | None = None
+) -> None:
+    """Make one environment, with the package editable, unless it is there and up to date."""
     stamp = folder / STAMP
-    wanted = fingerprint(python, extras)
+    more = requirements.read_text("utf-8") if requirements else ""
+    wanted = fingerprint(python, extras, more)
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     uv = shutil.which("uv")
@@ -63,14 +68,15 @@ def ensure(version: str, python: str, folder: Path, extras: str) -> None:
         flush=True,
     )
     started = time.monotonic()
-    target = f".[{extras}]"
+    asked = ["--editable", f".[{extras}]" if extras else "."]
+    asked += ["--requirement", str(requirements)] if requirements else []
     try:
-        install(python, folder, target, uv=uv)
+        install(python, folder, asked, uv=uv)
     except subprocess.CalledProcessError:
         if not uv:
             raise
         print("uv could not do it; trying with venv and pip.", flush=True)
-        install(python, folder, target, uv=None)
+        install(python, folder, asked, uv=None)
     stamp.write_text(wanted)
     print(f"{name} is ready after {time.monotonic() - started:.0f} s.", flush=True)
 
@@ -80,7 +86,10 @@ def main(which: str) -> int:
     lines = (ROOT / "build" / "pythons.txt").read_text("utf-8").splitlines()
     (version, python), *others = (line.split(" ", 1) for line in lines)
     try:
-        ensure(version, python, ROOT / ".venv", "dev")
+        if which == "bench":
+            ensure(version, python, ROOT / ".venv-bench", "", PEERS)
+        else:
+            ensure(version, python, ROOT / ".venv", "dev")
         if which == "all":
             for version, python in others:
                 ensure(version, python, ROOT / f".venv-{version}", "test")

@@ -1,0 +1,144 @@
+"""What an operation costs on a store that holds 10,000 to 2,000,000 events already."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks import orders
+from benchmarks.curves.filled import messages_file, orders_file
+from benchmarks.end_to_end import two_modules
+from benchmarks.harness import Row, Subject, Work
+from benchmarks.marks import Mark
+from benchmarks.orders import CUSTOMER, PRICE, Order
+from modulus_es import System
+
+SIZES = (10_000, 100_000, 500_000, 2_000_000)
+KEPT = (0, 10_000, 100_000, 300_000)
+FLAT = 1.1
+"""The largest may cost a tenth more an item than the smallest."""
+
+
+async def saving(events: int, work: Work) -> None:
+    url, _ = await orders_file(events)
+    system, module = orders.our_shop(url)
+    before = module.store.recorder.max_notification_id() or 0
+    with work.timed():
+        for _ in range(work.count):
+            await module.save(Order(CUSTOMER, PRICE))
+    work.did((module.store.recorder.max_notification_id() or 0) - before)
+    work.same("there before", before >= events, True)
+    # Nobody listens here, and so they would pile up: the next round finds what this one found.
+    connection = module.store.begin()
+    connection.execute(
+        "UPDATE modulus_outbox_orders SET delivered_at = created_at WHERE delivered_at IS NULL"
+    )
+    await module.store.commit([], [], None, connection)
+    system.close()
+
+
+async def rebuilding(events: int, work: Work) -> None:
+    url, ids = await orders_file(events)
+    system, module = orders.our_shop(url)
+    step = max(1, len(ids) // work.count)
+    some = [ids[(number * step) % len(ids)] for number in range(work.count)]
+    with work.timed():
+        found = [await module.get(Order, id_) for id_ in some]
+    work.did(sum(order.version == 10 for order in found))
+    work.same("ids", [order.id for order in found], some)
+    system.close()
+
+
+async def sweeping(kept: int, work: Work) -> None:
+    """Look for due work where there is none, among delivered rows."""
+    system = System(seed=7, store=await messages_file(kept))
+    two_modules(system, [], saving=False)
+    rows = sum(1 for _ in system["orders"].store.outbox_rows()) if kept <= 10_000 else kept
+    with work.timed():
+        for _ in range(work.count):
+            await system.run()
+    work.did(work.count)
+    work.same("rows kept", rows >= kept, True)
+    system.close()
+
+
+async def frame(events: int, work: Work) -> None:
+    url, _ = await orders_file(events)
+    system, _ = orders.our_shop(url)
+    with work.timed():
+        found = system.events()
+    work.did(1)
+    work.same("rows", len(found) >= events, True)
+    system.close()
+
+
+def subjects() -> list[Subject]:
+    """One curve for each operation."""
+
+    def points(run, sizes, **more):  # type: ignore[no-untyped-def]
+        return [
+            Row(f"{size:,}", "ours", partial(run, size), x=size, long=size > 100_000, **more)
+            for size in sizes
+        ]
+
+    def flat(sizes):  # type: ignore[no-untyped-def]
+        return [Mark(f"{sizes[-1]:,}", "cost", FLAT, f"{sizes[0]:,}")]
+
+    held = "events in the store"
+    return [
+        Subject(
+            "curve-store-save",
+            "Save an order, in a file with events already",
+            "saves",
+            "cpu",
+            200,
+            points(saving, SIZES),
+            f"{SIZES[0]:,}",
+            flat(SIZES),
+            axis=held,
+            figure="stores",
+        ),
+        Subject(
+            "curve-store-rebuild",
+            "Rebuild an order of ten events, in a file with others",
+            "events",
+            "cpu",
+            300,
+            points(rebuilding, SIZES),
+            f"{SIZES[0]:,}",
+            flat(SIZES),
+            per=10,
+            axis=held,
+            figure="stores",
+        ),
+        Subject(
+            "curve-store-frame",
+            "system.events(), in a file",
+            "events",
+            "cpu",
+            1,
+            [
+                Row(
+                    f"{size:,}", "ours", partial(frame, size), x=size, per=size, long=size > 100_000
+                )
+                for size in SIZES
+            ],
+            f"{SIZES[0]:,}",
+            flat(SIZES),
+            rounds=0.3,
+            quick=1,
+            axis=held,
+            figure="stores",
+        ),
+        Subject(
+            "curve-outbox-sweep",
+            "Look for due work, with delivered rows kept",
+            "sweeps",
+            "cpu",
+            300,
+            points(sweeping, KEPT),
+            f"{KEPT[0]:,}",
+            flat(KEPT),
+            axis="delivered messages kept",
+            figure="outbox",
+        ),
+    ]
