@@ -326,11 +326,6 @@ def test_a_picture_is_saved_as_its_suffix_says(suffix: str, start: bytes, tmp_pa
     assert path.read_bytes().startswith(start)
 
 
-def test_a_saved_page_needs_nobody() -> None:
-    page = PICTURES[0]._page()
-    assert not re.search(r"https?:|<script|<link|@import", page)
-
-
 def test_an_unknown_suffix_is_refused(tmp_path: object) -> None:
     with pytest.raises(ValueError, match=r"picture.gif: a picture is saved as .svg, .png"):
         PICTURES[0].save(f"{tmp_path}/picture.gif")

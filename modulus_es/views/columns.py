@@ -53,11 +53,22 @@ def times(values: Sequence[datetime | None]) -> Any:
 
 
 def objects(values: Sequence[Any]) -> Any:
-    """Whatever the values are.
+    """Whatever the values are; half a surrogate pair in their text becomes U+FFFD.
 
     >>> objects([[1, 2]])[0]
     [1, 2]
     """
     import pandas as pd
 
-    return pd.Series(values, dtype=object)
+    return pd.Series([_whole(value) for value in values], dtype=object)
+
+
+def _whole(value: Any) -> Any:
+    """A JSON value without half surrogate pairs, which would break the notebook's file."""
+    if isinstance(value, str):
+        return value if value.isascii() else _LONE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_whole(held) for held in value]
+    return value

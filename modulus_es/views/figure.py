@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from modulus_es.views.scene import Label, Path, Scene, Shape
+from modulus_es.views.scene import Label, Path, Scene, Shape, rectangle
 from modulus_es.views.text import is_plain
 from modulus_es.views.theme import STYLES
 
@@ -28,28 +28,35 @@ _SMALLEST = 4.5
 _UNDRAWN = re.compile("[^\x20-\x7e\xa0-\u02ff\u0370-\u03ff\u0400-\u052f\u2010-\u2027\u2190-\u21ff]")
 
 
-def to_figure(scene: Scene, ax: Axes | None = None, smallest: float = 0) -> Figure:
+def to_figure(
+    scene: Scene, ax: Axes | None = None, smallest: float = 0, theme: str = "light"
+) -> Figure:
     """The scene as a new figure, or drawn into ``ax``; answers the figure.
 
-    Letters smaller than ``smallest`` pixels of the scene are left out.
+    Letters smaller than ``smallest`` pixels of the scene are left out. ``theme``
+    is light or dark, and raises ValueError for any other.
     """
     from matplotlib.figure import Figure
 
+    if theme not in ("light", "dark"):
+        raise ValueError(f"a theme of a figure is light or dark, not {theme!r}")
+    scheme = int(theme == "dark")
+    paper = STYLES["paper"].fill[scheme]
     if ax is None:
-        figure = Figure(
-            figsize=(scene.width / _INCH, scene.height / _INCH), facecolor=STYLES["paper"].fill[0]
-        )
+        figure = Figure(figsize=(scene.width / _INCH, scene.height / _INCH), facecolor=paper)
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set_xlim(0, scene.width)
     ax.set_ylim(scene.height, 0)
     ax.set_aspect("equal")
     ax.set_axis_off()
+    # Where the axes are somebody else's, a dark picture brings its own ground.
+    ground = Shape(rectangle(0, 0, scene.width, scene.height), "paper")
     scale = _points_a_pixel(ax, scene)
-    for order, item in enumerate(_flat(scene)):
+    for order, item in enumerate((ground, *_flat(scene))):
         if isinstance(item, Shape):
-            _draw(ax, item, scale, order)
+            _draw(ax, item, scale, order, scheme)
         elif STYLES[item.style].size >= smallest:
-            _write(ax, item, scale, order)
+            _write(ax, item, scale, order, scheme)
     return cast("Figure", ax.get_figure(root=True))
 
 
@@ -58,6 +65,7 @@ def to_bytes(
     format: str = "png",  # noqa: A002
     dpi: float = 144,
     dots: int = LARGEST,
+    theme: str = "light",
 ) -> bytes:
     """The scene as a PNG of at most so many dots, or as a PDF.
 
@@ -71,7 +79,8 @@ def to_bytes(
     unstamped = {"png": "Software", "pdf": "CreationDate"}
     target = io.BytesIO()
     with rc_context({"pdf.fonttype": 42}):
-        figure = to_figure(scene, smallest=_SMALLEST * _INCH / dpi if format == "png" else 0)
+        smallest = _SMALLEST * _INCH / dpi if format == "png" else 0
+        figure = to_figure(scene, smallest=smallest, theme=theme)
         figure.savefig(target, format=format, dpi=dpi, metadata={unstamped[format]: None})
     return target.getvalue()
 
@@ -93,7 +102,7 @@ def _points_a_pixel(ax: Axes, scene: Scene) -> float:
     return float(min(across, down) * 72)
 
 
-def _draw(ax: Axes, shape: Shape, scale: float, order: int) -> None:
+def _draw(ax: Axes, shape: Shape, scale: float, order: int, scheme: int) -> None:
     from matplotlib.patches import PathPatch
 
     style = STYLES[shape.style]
@@ -105,8 +114,8 @@ def _draw(ax: Axes, shape: Shape, scale: float, order: int) -> None:
     ax.add_artist(
         PathPatch(
             _matplotlib_path(shape.path),
-            facecolor=style.fill[0] or "none",
-            edgecolor=style.stroke[0] or "none",
+            facecolor=style.fill[scheme] or "none",
+            edgecolor=style.stroke[scheme] or "none",
             linewidth=width if style.stroke[0] else 0,
             linestyle=dash,
             zorder=2 + order * 1e-5,
@@ -129,7 +138,7 @@ def _matplotlib_path(path: Path) -> Any:
     return Drawn(points, codes)
 
 
-def _write(ax: Axes, label: Label, scale: float, order: int) -> None:
+def _write(ax: Axes, label: Label, scale: float, order: int, scheme: int) -> None:
     from matplotlib.patheffects import withStroke
 
     style = STYLES[label.style]
@@ -138,7 +147,7 @@ def _write(ax: Axes, label: Label, scale: float, order: int) -> None:
         label.y,
         _UNDRAWN.sub("\N{WHITE SQUARE}", label.text) if not is_plain(label.text) else label.text,
         fontsize=style.size * scale * (1 if label.fit is None else 0.85),
-        color=style.fill[0],
+        color=style.fill[scheme],
         fontweight="bold" if style.bold else "normal",
         fontfamily="DejaVu Sans",
         ha={"start": "left", "middle": "center", "end": "right"}[label.anchor],
@@ -149,5 +158,5 @@ def _write(ax: Axes, label: Label, scale: float, order: int) -> None:
     )
     if style.halo:
         drawn.set_path_effects(
-            [withStroke(linewidth=3 * scale, foreground=STYLES["module"].fill[0])]
+            [withStroke(linewidth=3 * scale, foreground=STYLES["module"].fill[scheme])]
         )

@@ -203,7 +203,8 @@ class HandlerGraph(Picture):
             )
             for edge in self.edges
         ]
-        return graph_scene(f"{self.title}: {self._counts()}", nodes, lines, self.direction)[0]
+        title = f"{shown(self.title)}: {self._counts()}"
+        return graph_scene(title, nodes, lines, self.direction)[0]
 
     def scene(self) -> Scene:
         """The picture, before anybody draws it."""
@@ -247,7 +248,7 @@ class HandlerGraph(Picture):
 
     def alt(self) -> str:
         """What the picture says, in words: counts, flags, and what leads where."""
-        said = [f"{self.title}: {self._counts()}."]
+        said = [f"{shown(self.title)}: {self._counts()}."]
         said += [f"{flag.text}." for flag in self.flags[:_MANY]]
         if len(self.flags) > _MANY:
             said.append(f"And {len(self.flags) - _MANY} more to look at.")

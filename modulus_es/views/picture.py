@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.errors import ModulusError
+from modulus_es.views.page import page
 from modulus_es.views.scene import Scene
 from modulus_es.views.svg import escaped, to_svg
 from modulus_es.views.text import shown
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ROWS = 200
-"""How many rows the table below a picture has at most; `to_frame` has them all."""
+_ROWS, _PAGE_ROWS = 200, 5_000
+"""How many rows the table has at most, in a notebook and in a file; `to_frame` has them all."""
 
 _DOTS = 4_000_000
 """How many dots the PNG in a notebook has at most; a file that is saved has more."""
@@ -85,54 +86,59 @@ class Picture:
             f"{self._details()}"
         )
 
-    def plot(self, ax: Axes | None = None) -> Figure:
-        """The picture by matplotlib: in ``ax``, or in a new figure; answers the figure."""
+    def to_page(self, theme: str = "auto") -> str:
+        """The picture as one HTML file that pans, zooms and filters without a kernel.
+
+        Nothing but its own script runs in it, and it asks nobody for anything.
+        ``theme`` is light, dark or auto, as that of `to_svg`.
+        """
+        drawn = to_svg(self.scene(), theme)
+        return page(self.scene().title, drawn, self.alt(), self._details(_PAGE_ROWS), theme)
+
+    def plot(self, ax: Axes | None = None, theme: str = "light") -> Figure:
+        """The picture by matplotlib: in ``ax``, or in a new figure; answers the figure.
+
+        ``theme`` is light or dark; raises ValueError for any other.
+        """
         from modulus_es.views.figure import to_figure
 
-        return to_figure(self.scene(), ax)
+        return to_figure(self.scene(), ax, theme=theme)
 
-    def to_png(self) -> bytes:
-        """The picture as PNG, by matplotlib."""
+    def to_png(self, theme: str = "light") -> bytes:
+        """The picture as PNG, by matplotlib; ``theme`` is light or dark."""
         from modulus_es.views.figure import to_bytes
 
-        return to_bytes(self.scene())
+        return to_bytes(self.scene(), theme=theme)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, theme: str = "auto") -> Path:
         """Write the picture to a file, as its suffix says: .svg, .png, .pdf or .html.
 
-        Answers the path; ``graph.save("handlers.svg")`` is what a document takes.
-        Raises ValueError for any other suffix.
+        Answers the path; ``graph.save("handlers.svg")`` is what a document takes,
+        and ``graph.save("handlers.html")`` pans, zooms and filters in any browser.
+        ``theme`` is light, dark, or auto: .svg and .html then follow the reader's
+        own, .png and .pdf are light. Raises ValueError for any other suffix or theme.
         """
         from modulus_es.views.figure import to_bytes
 
         path = Path(path)
+        printed = "light" if theme == "auto" else theme
         makers: dict[str, Callable[[], bytes]] = {
-            ".svg": lambda: self.to_svg().encode(),
-            ".png": self.to_png,
-            ".pdf": lambda: to_bytes(self.scene(), "pdf"),
-            ".html": lambda: self._page().encode(),
+            ".svg": lambda: self.to_svg(theme).encode(),
+            ".png": lambda: self.to_png(printed),
+            ".pdf": lambda: to_bytes(self.scene(), "pdf", theme=printed),
+            ".html": lambda: self.to_page(theme).encode(),
         }
         if path.suffix not in makers:
             raise ValueError(f"{path.name}: a picture is saved as {', '.join(makers)}")
         path.write_bytes(makers[path.suffix]())
         return path
 
-    def _page(self) -> str:
-        title = escaped(self.scene().title)
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
-            '<meta name="color-scheme" content="light dark">'
-            f"<title>{title}</title></head>\n"
-            f'<body style="font-family:sans-serif"><h1>{title}</h1>\n{self.to_html()}\n'
-            "</body>\n</html>\n"
-        )
-
-    def _details(self) -> str:
+    def _details(self, most: int = _ROWS) -> str:
         heads, rows = self.table()
         head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
         lines = [
             "<tr>" + "".join(f"<td>{escaped(shown(str(value)))}</td>" for value in row) + "</tr>"
-            for row in rows[:_ROWS]
+            for row in rows[:most]
         ]
         more = len(rows) - len(lines)
         rest = f"<p>and {more} more: see to_frame()</p>" if more > 0 else ""

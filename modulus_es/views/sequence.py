@@ -80,7 +80,7 @@ class SequenceDiagram(Picture):
     @cached_property
     def _drawn(self) -> Scene:
         return sequence_scene(
-            f"{self.title}: {self._said}",
+            f"{shown(self.title)}: {self._said}",
             self._heading,
             self.modules,
             self.happenings,
@@ -124,7 +124,7 @@ class SequenceDiagram(Picture):
 
     def alt(self) -> str:
         """What the picture says, in words: who told whom what, and what became of it."""
-        said = [f"{self.title}: {self._said}."]
+        said = [f"{shown(self.title)}: {self._said}."]
         said += [f"{self._sentence(happening)}." for happening in self.happenings[:_MANY]]
         if len(self.happenings) > _MANY:
             said.append(f"And {len(self.happenings) - _MANY} more, in the table.")

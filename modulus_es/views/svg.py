@@ -10,8 +10,11 @@ import re
 from collections.abc import Iterator
 
 from modulus_es.views.scene import Group, Label, Path, Scene, Shape
+from modulus_es.views.text import shown
 from modulus_es.views.theme import FONT, STYLES, Style
 
+_TITLE = 400
+"""How much of a picture's title is shown."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 _SPACE = {ord(space): " " for space in "\t\n\r"}
@@ -47,7 +50,7 @@ def to_svg(scene: Scene, theme: str = "auto") -> str:
     """The scene as SVG; ``theme`` is light, dark, or auto, which follows the reader's."""
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"a theme is auto, light or dark, not {theme!r}")
-    width, height, title = scene.width, scene.height, escaped(scene.title)
+    width, height, title = scene.width, scene.height, escaped(shown(scene.title, _TITLE))
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">',
@@ -76,7 +79,7 @@ def _item(item: Shape | Label | Group) -> Iterator[str]:
             f"{escaped(item.text)}</text>"
         )
     else:
-        key = f' data-key="{escaped(item.key)}"' if item.key else ""
+        key = f' data-key="{escaped(shown(item.key))}"' if item.key else ""
         yield f"<g{key}>"
         if item.title:
             yield f"<title>{escaped(item.title)}</title>"

@@ -109,7 +109,7 @@ class Timeline(Picture):
     @cached_property
     def _drawn(self) -> Scene:
         return timeline_scene(
-            f"{self.title}: {self._said}",
+            f"{shown(self.title)}: {self._said}",
             self._heading,
             self.marks,
             self._sentence,
@@ -171,8 +171,8 @@ class Timeline(Picture):
     def alt(self) -> str:
         """What the picture says, in words: counts, lanes, and what went wrong."""
         if not self.marks:
-            return f"{self.title}: nothing has happened yet."
-        said = [f"{self.title}: {self._said}.", f"{self._heading}."]
+            return f"{shown(self.title)}: nothing has happened yet."
+        said = [f"{shown(self.title)}: {self._said}.", f"{self._heading}."]
         lanes = self._lanes
         for lane in list(lanes)[:_MANY]:
             counts = ", ".join(_outcomes(lanes[lane])) or "waiting"

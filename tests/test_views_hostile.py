@@ -1,0 +1,226 @@
+"""Ten thousand hostile strings in every view: escaped, cut with a count, and nothing else."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from modulus_es.clock import START
+from modulus_es.trace import TraceRecord
+from modulus_es.views.catalogue import Catalogue
+from modulus_es.views.contracts import Contract, Field
+from modulus_es.views.frames import deliveries_frame, events_frame, trace_frame
+from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
+from modulus_es.views.marks import KINDS, Mark
+from modulus_es.views.page import _asset
+from modulus_es.views.rows import EventRow
+from modulus_es.views.sequence import SequenceDiagram
+from modulus_es.views.timeline import Timeline
+
+PIECES = [
+    "<script>alert(1)</script>", "</script>", "</style>", "</svg>", "</title>", "<img src=x ",
+    "onerror=alert(1)>", '" onload="alert(1)', "' onclick='alert(1)", "javascript:alert(1)",
+    "<!--", "-->", "<![CDATA[", "]]>", "<?xml ?>", "<!DOCTYPE a [<!ENTITY b 'c'>]>", "&b;", "&#0;",
+    "&lt;", "&amp;", "&", "<", ">", '"', "'", "`", "\\", "${1}", "{{1}}", "%s", "\x00", "\x07",
+    "\x1b[31m", "\x7f", "\x85", "\r\n", "\t", "\u2028", "\u202e", "\u2066", "\u200b", "\u200d",
+    "\ufeff", "\ud800", "\udfff", "\ufffe", "\U0001ffff", "\U000e0041", "\u0301" * 9, "注文",
+    "مرحبا", "\U0001f4a5", "url(//x.example/a)", "@import '//x.example'", "*{display:none}",
+    "expression(alert(1))", "data:text/html,<script>", "$\\frac{1}{0}$", "a" * 300, "Order", " ",
+]  # fmt: skip
+COUNT, CHUNK = 10_000, 200
+
+
+@cache
+def strings() -> tuple[str, ...]:
+    """The pieces themselves, one of a million letters, and what a seed makes of the pieces."""
+    random_ = random.Random(42)
+    made = ["", "x" * 1_000_000, "<b>" * 350_000, *PIECES]
+    while len(made) < COUNT:
+        length = random_.randrange(1, 6)
+        made.append("".join(random_.choice(PIECES) for _ in range(length)))
+    return tuple(made)
+
+
+def chunks() -> Iterator[list[str]]:
+    for start in range(0, COUNT, CHUNK):
+        yield list(strings()[start : start + CHUNK])
+
+
+SVG_TAGS = {"svg", "title", "style", "path", "g", "text"}
+HTML_TAGS = {
+    "html", "head", "meta", "title", "style", "body", "main", "h1", "div", "label", "input", "span",
+    "button", "details", "summary", "p", "table", "caption", "thead", "tbody", "tr", "th", "td",
+    "br", "small", "pre", "img", "script",
+}  # fmt: skip
+ATTRIBUTES = {
+    "width", "height", "viewbox", "role", "aria-label", "data-key", "class", "d", "style", "x", "y",
+    "text-anchor", "textlength", "lengthadjust", "xmlns", "alt", "src", "scope", "lang", "charset",
+    "http-equiv", "content", "name", "hidden", "for", "id", "type", "autocomplete", "data-act",
+    "tabindex", "border",
+}  # fmt: skip
+
+
+class Reader(HTMLParser):
+    """What a browser would make of a page: its tags, their attributes, its scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.scripts: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        # A tag that is not closed, or not the one that was opened, is not well formed.
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in SVG_TAGS | HTML_TAGS
+        for name, value in attrs:
+            assert name in ATTRIBUTES, name
+            assert name != "src" or (value or "").startswith("data:image/svg+xml;base64,")
+        if tag not in ("meta", "input", "br", "img"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            self.scripts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError("a comment came in")
+
+    def handle_pi(self, data: str) -> None:
+        raise AssertionError("a processing instruction came in")
+
+    def unknown_decl(self, data: str) -> None:
+        raise AssertionError("a declaration came in")
+
+
+def graph(texts: list[str]) -> HandlerGraph:
+    kinds = ("command", "handler", "domain_event", "integration_event")
+    nodes = [
+        Node(f"{i}{text[:90]}", kinds[i % 4], text, texts[i // 40], text, i)
+        for i, text in enumerate(texts)
+    ]
+    ends = [node.id for node in nodes]
+    edges = [Edge(one, other, "event") for one, other in pairwise(ends)]
+    return HandlerGraph(nodes, edges[::3], title=texts[0])
+
+
+def marks(texts: list[str]) -> list[Mark]:
+    return [
+        Mark(
+            START + timedelta(seconds=i), START + timedelta(seconds=i + 1), texts[i // 20], text,
+            KINDS[i % len(KINDS)], text, text, i % 3, text, text, text, text,
+        )
+        for i, text in enumerate(texts)
+    ]  # fmt: skip
+
+
+def timeline(texts: list[str]) -> Timeline:
+    return Timeline(marks(texts), title=texts[0], arrows=True)
+
+
+def sequence(texts: list[str]) -> SequenceDiagram:
+    return SequenceDiagram(marks(texts), title=texts[0])
+
+
+MAKERS: dict[str, Callable[[list[str]], HandlerGraph | Timeline | SequenceDiagram]] = {
+    "graph": graph,
+    "timeline": timeline,
+    "sequence": sequence,
+}
+
+
+@pytest.mark.parametrize("view", MAKERS)
+@pytest.mark.slow
+def test_ten_thousand_hostile_strings_are_a_picture_and_nothing_else(view: str) -> None:
+    for texts in chunks():
+        picture = MAKERS[view](texts)
+        drawn = picture.to_svg("light")
+        for element in ET.fromstring(drawn.encode()).iter():
+            assert element.tag.rpartition("}")[2] in SVG_TAGS
+            assert {name.lower() for name in element.attrib} <= ATTRIBUTES
+        assert Reader(picture.to_html()).scripts == []
+        assert Reader(picture.to_page()).scripts == [_asset("page.js")]
+        repr(picture).encode()
+        # 200 values of a megabyte would be 200 MB: what is long is cut.
+        assert len(drawn) < 2_000_000
+
+
+def catalogue(texts: list[str]) -> Catalogue:
+    return Catalogue(
+        Contract(
+            text, 1, (Field(text, text),), {text: (Field(text, text),)}, {text: {text: text}},
+            (text,), ((text, text),), text, {"title": text, text: [text]},
+        )
+        for text in texts
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_strings_are_a_catalogue_and_nothing_else() -> None:
+    for texts in chunks():
+        made = catalogue(texts)
+        page = made.to_html()
+        assert Reader(page).scripts == []
+        assert len(page) < 3_000_000
+        made.to_text().encode()
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_strings_are_tables_and_nothing_else() -> None:
+    for texts in chunks():
+        rows = [
+            EventRow(i, text, text, text, 1, text, text, START, {text: text, "of": [text]})
+            for i, text in enumerate(texts)
+        ]
+        records = [
+            TraceRecord(START, "delivery", text, text, text, text, 1, text, text, text, text, text)
+            for text in texts
+        ]
+        for frame in (events_frame(rows), deliveries_frame(records), trace_frame(records)):
+            page = frame._repr_html_()
+            # pandas brings a style of its own, which is no business of this test.
+            assert Reader(re.sub("<style scoped>.*?</style>", "", page, count=1, flags=re.DOTALL))
+            page.encode()
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize("view", MAKERS)
+def test_a_value_of_a_megabyte_is_cut_and_says_how_much(view: str) -> None:
+    picture = MAKERS[view]([LONG, "a", "b"])
+    for text in (picture.to_svg(), picture.to_html(), picture.to_page(), picture.alt()):
+        assert len(text) < 100_000
+    assert "… +999" in picture.to_page()
+
+
+def test_a_contract_of_megabytes_is_cut_and_says_how_much() -> None:
+    page = catalogue([LONG]).to_html()
+    assert len(page) < 10_000
+    assert "… +999800" in page
+
+
+@pytest.mark.parametrize("text", PIECES)
+def test_mermaid_and_dot_hold_one_hostile_string_in_its_quotes(text: str) -> None:
+    made = HandlerGraph([Node("a", "handler", text, text)], [])
+    *_, label, _ = made.to_mermaid().splitlines()
+    assert re.fullmatch(r'    n0\["[\w .,:()#;\-]*"\]', label, re.ASCII)
+    lines = made.to_dot().splitlines()
+    assert len(lines) == 8
+    assert re.fullmatch(r'    n0 \[label="(?:[^"\\]|\\.)*", shape=box\];', lines[5])
