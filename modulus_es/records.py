@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from inspect import get_annotations
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from modulus_es.errors import ReservedFieldError, UnsupportedFieldError
 from modulus_es.naming import qualified_name, stable_name
+from modulus_es.signatures import names_around
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from modulus_es.codec import RecordCodec
 
 
@@ -81,7 +79,7 @@ def settle_annotations(cls: type) -> None:
     own = get_annotations(cls)
     if "<locals>" not in cls.__qualname__ or not any(isinstance(v, str) for v in own.values()):
         return
-    names = _names_around(cls)
+    names = names_around(cls)
     for name, said in own.items():
         if isinstance(said, str):
             carrier = type("carrier", (), {"__annotations__": {name: said}})
@@ -90,17 +88,3 @@ def settle_annotations(cls: type) -> None:
             except NameError:
                 # Perhaps a name that is still to come at the top level of the module.
                 continue
-
-
-def _names_around(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The globals and the locals of the functions and classes in whose bodies a class stands."""
-    seen: dict[str, Any] = {}
-    known: dict[str, Any] = {}
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        around = cls.__qualname__.startswith(f"{frame.f_code.co_qualname}.")
-        if around and frame.f_globals.get("__name__") == cls.__module__:
-            seen = frame.f_globals
-            known = {**frame.f_locals, **known}
-        frame = frame.f_back
-    return seen, known

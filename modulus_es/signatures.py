@@ -159,8 +159,27 @@ def _bound_type_variables(target: Any) -> dict[Any, Any]:
     return {}
 
 
+def names_around(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The globals and the locals of the running functions in whose bodies ``target`` stands.
+
+    Under ``from __future__ import annotations`` a class or function defined in a
+    function says only the names of types; those that only that function knows
+    can be found as long as it runs.
+    """
+    seen: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        around = target.__qualname__.startswith(f"{frame.f_code.co_qualname}.")
+        if around and frame.f_globals.get("__name__") == target.__module__:
+            seen = frame.f_globals
+            known = {**frame.f_locals, **known}
+        frame = frame.f_back
+    return seen, known
+
+
 def _visible_names(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The globals and the closure in which ``target`` wrote its annotations."""
+    """The globals, the locals and the closure in which ``target`` wrote its annotations."""
     function: Any = target
     while isinstance(function, functools.partial):
         function = function.func
@@ -173,7 +192,9 @@ def _visible_names(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(function, types.FunctionType):
         home = sys.modules.get(getattr(function, "__module__", None) or "")
         return (vars(home) if home else {}), {}
-    enclosing = {}
+    says = function.__annotations__.values()
+    local = "<locals>" in function.__qualname__ and any(isinstance(each, str) for each in says)
+    enclosing = names_around(function)[1] if local else {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             enclosing[name] = cell.cell_contents

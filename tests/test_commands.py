@@ -667,3 +667,25 @@ async def test_only_objects_of_commands_are_sent(orders: Module, wrong: Any) -> 
 def test_forgetting_what_is_not_there_is_an_error(orders: Module) -> None:
     with pytest.raises(Exception, match="orders has no handler 'ping'"):
         orders.forget("ping")
+
+
+async def test_a_handler_may_take_what_only_the_function_around_it_knows(
+    system: System, orders: Module
+) -> None:
+    class Greet(Command[str]): ...
+
+    class Greeter:
+        word = "hello"
+
+    class Politely:
+        def __init__(self, greeter: Greeter) -> None:
+            self.greeter = greeter
+
+    system.services.singleton(Greeter)
+    system.services.singleton(Politely)
+
+    @orders.handles
+    def greet(command: Greet, politely: Politely) -> str:
+        return politely.greeter.word
+
+    assert await system.send(Greet()) == Success("hello")
