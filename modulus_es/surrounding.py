@@ -13,7 +13,6 @@ from modulus_es.errors import HandlerSignatureError, PublishError, ServiceLifeti
 if TYPE_CHECKING:
     from modulus_es.behaviors import Proceed
     from modulus_es.bus import MessageBus
-    from modulus_es.clock import Clock
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
@@ -26,9 +25,8 @@ class Around:
     """What a behaviour may take by type: everything of its call but a unit of work."""
 
     def __init__(self, mediator: Mediator, module: Module, uow: UnitOfWork | None) -> None:
-        self.mediator, self.module, self.system = mediator, module, module.system
+        self.mediator, self.module = mediator, module
         self.bus: MessageBus = module.bus if uow is None else uow.bus
-        self.clock: Clock = module.system.clock
         self.scope: Scope = module.system.services.open_scope()
 
     @property

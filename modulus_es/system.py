@@ -107,13 +107,12 @@ class System(Looking):
                 UnitOfWork: "unit_of_work",
                 Mediator: "mediator",
                 MessageBus: "bus",
-                Clock: "clock",
-                VirtualClock: "clock",
-                SystemClock: "clock",
                 Module: "module",
-                System: "system",
             }
         )
+        for kind in (Clock, VirtualClock, SystemClock):
+            self.services.singleton(kind, self.clock)
+        self.services.singleton(System, self)
         self.transport: Transport = self._open_transport(transport)
         self.contracts = Registry("the system")
         self.retry = retry or Retry()

@@ -17,13 +17,11 @@ from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
-    from modulus_es.clock import Clock
     from modulus_es.dispatcher import Strategy
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
     from modulus_es.stores.port import Handled
-    from modulus_es.system import System
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
@@ -224,16 +222,6 @@ class UnitOfWork:
         if self._bus is None:
             self._bus = self.module.bus.bound_to(self)
         return self._bus
-
-    @property
-    def clock(self) -> Clock:
-        """The system's clock."""
-        return self.module.system.clock
-
-    @property
-    def system(self) -> System:
-        """The system that it works in."""
-        return self.module.system
 
     @property
     def scope(self) -> Scope:

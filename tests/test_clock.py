@@ -128,6 +128,24 @@ async def test_the_clock_of_the_system_is_injected_under_all_its_types() -> None
     assert injected == [system.clock, system.clock]
 
 
+async def test_a_singleton_may_keep_the_clock_and_the_system() -> None:
+    class Watch:
+        def __init__(self, clock: Clock, system: System) -> None:
+            self.clock, self.system = clock, system
+
+    system = System(seed=7)
+    system.services.singleton(Watch)
+    kept: list[Watch] = []
+
+    @system.module("hearer").on(Said)
+    def hear(said: Said, watch: Watch) -> None:
+        kept.append(watch)
+
+    await system["hearer"].bus.publish(Said(1))
+    await system.run()
+    assert [(watch.clock, watch.system) for watch in kept] == [(system.clock, system)]
+
+
 async def test_the_systems_clock_is_the_machines() -> None:
     clock = SystemClock()
     before = clock.now()
