@@ -14,6 +14,8 @@ from modulus_es.naming import NAME
 SIZE_LIMIT = 4 * 1024 * 1024
 """The largest envelope that is read, in bytes."""
 
+_LARGEST = 2**62  # of a number, so that every database holds it
+
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message on its way.
@@ -107,7 +109,7 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     message_id: str
     kind: Literal["event", "command"]
     type: str
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
     body: msgspec.Raw
     source: str
     key: str
@@ -115,8 +117,8 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     to: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
-    position: Annotated[int, msgspec.Meta(ge=0)] = 0
-    attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
+    position: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)] = 1
     traceparent: str | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -118,6 +119,21 @@ async def test_one_unreadable_message_does_not_spoil_the_batch_it_came_with() ->
     await hearer.consumer.receive(batch)
     await system.run()
     assert heard == [0, 2, 4]
+
+
+@pytest.mark.parametrize("field", ["version", "position", "attempt"])
+async def test_a_number_that_no_database_holds_is_no_envelope(tmp_path: Path, field: str) -> None:
+    system = System(seed=7, store=f"sqlite:///{tmp_path}/hearer.db")
+    hearer = system.module("hearer")
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None: ...
+
+    wire = json.loads(envelope().to_bytes()) | {field: 2**63}
+    await hearer.consumer.receive_bytes(json.dumps(wire).encode())
+    assert only(hearer).status == "dead"
+    assert f"$.{field}" in (only(hearer).last_error or "")
+    system.close()
 
 
 # What a body may have and lack

@@ -298,7 +298,7 @@ async def _cancelled_cells(url: str, times: int) -> Cancelled:
     stored: list[int] = []
 
     async def cell() -> None:
-        for _ in range(8):
+        for _ in range(3):
             number = next(numbers)
             result = await system.send(PlaceOrder(number))
             stored.extend([number] if result else [])

@@ -90,6 +90,9 @@ WITHOUT_A_SERVER = {
     35: "delivered rows kept",
     36: "bad network",
     37: "kernel killed in mid-run",
+    38: "hostile envelopes",
+    39: "hostile file",
+    40: "folder read-only, file damaged",
 }
 
 
