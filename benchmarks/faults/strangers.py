@@ -185,9 +185,7 @@ def hostile_envelopes(full: bool, folder: Path) -> Outcome:
     watch, place = Watch(), folder / "hearer.db"
     both = [
         asyncio.run(_hostile_envelopes("memory://", memory, watch)),
-        asyncio.run(
-            _hostile_envelopes(url_of(folder / "hearer.db", "?synchronous=NORMAL"), file, watch)
-        ),
+        asyncio.run(_hostile_envelopes(url_of(place, "?synchronous=NORMAL"), file, watch)),
     ]
     escaped = both[0]["escaped"] + both[1]["escaped"]
     total: Counter[str] = both[0]["counts"] + both[1]["counts"]
