@@ -24,6 +24,14 @@ SLOW = ["-m", "slow", "tests/kernel", "tests/sqlite", "tests/property"]
 SLOW += ["tests/test_faults_short.py"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
+# What `make test-quick` leaves to the whole gate: it may take a minute.
+THOROUGH = [
+    "--ignore=tests/property",
+    "--ignore=tests/sqlite",
+    "--ignore=tests/test_codec_properties.py",
+    "--ignore=tests/test_eventsourcing_cases.py",
+    "--ignore-glob=tests/test_contracts*",
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ def steps(*, quick: bool) -> list[Step]:
         Step("types", [here, "-m", "mypy"]),
     ]
     if quick:
-        quick_tests = [here, "-m", "pytest", *PARALLEL, *STEADY, *FEWER]
+        quick_tests = [here, "-m", "pytest", *PARALLEL, *STEADY, *FEWER, *THOROUGH]
         return [*checks, Step(f"tests and doctests, Python {version}, quick ones", quick_tests)]
     pythons = {version: here}
     pythons |= {other: str(ROOT / f".venv-{other}" / "bin" / "python") for other in others}
