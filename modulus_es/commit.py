@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -36,7 +37,7 @@ async def commit(uow: UnitOfWork, connection: Any) -> Sequence[tuple[DomainEvent
     and pending events stay pending.
     """
     module = uow.module
-    recorded = await _collect(uow)
+    recorded = await _collected(uow) if module.dispatcher.has_before_commit else _pending(uow)
     if uow.read_only and (recorded or uow.outgoing):
         raise ModulusError(
             f"{uow.handler} changed something, and a query must not: let a command do it"
@@ -51,17 +52,25 @@ async def commit(uow: UnitOfWork, connection: Any) -> Sequence[tuple[DomainEvent
         if faults.armed:
             faults.reach("after_commit", module.name, committed=True)
     uow.committed = True
-    return [*((event, None) for event, _ in recorded), *uow.published]
+    events: list[tuple[DomainEvent, Strategy | None]] = [(event, None) for event, _ in recorded]
+    return events + uow.published if uow.published else events
 
 
-async def _collect(uow: UnitOfWork) -> Recorded:
+def _pending(uow: UnitOfWork) -> Recorded:
+    return [
+        (event, aggregate)
+        for aggregate in uow.aggregates.values()
+        for event in aggregate.pending_events
+    ]
+
+
+async def _collected(uow: UnitOfWork) -> Recorded:
     """The pending events, after the before-commit handlers had them, and what these added."""
     recorded: Recorded = []
     seen: dict[UUID, int] = {}
     published = 0
     fresh: list[Any] = []
     first = 0
-    dispatcher = uow.module.dispatcher
     for _ in range(DEPTH_LIMIT + 1):
         fresh = []
         for id_, aggregate in tuple(uow.aggregates.items()):
@@ -72,13 +81,13 @@ async def _collect(uow: UnitOfWork) -> Recorded:
             seen[id_] = len(pending)
         fresh.extend(event for event, _ in uow.published[published:])
         published = len(uow.published)
-        if not fresh or not dispatcher.has_before_commit:
+        if not fresh:
             return recorded
         first = first or len(fresh)
         if len(recorded) + published > first * BREADTH_LIMIT:
             break
         for event in fresh:
-            await dispatcher.before_commit(event, uow)
+            await uow.module.dispatcher.before_commit(event, uow)
     raise CascadeDepthError(
         f"events of one unit of work in {uow.module.name} cause each other without end, the "
         f"last of them {stable_name(type(fresh[-1]))}: perhaps a before-commit handler causes "
@@ -105,18 +114,22 @@ async def _prepare(
         # may have been stored and only the answer lost.
         if "correlation_id" not in state:
             state.update(said)
+    learned: Any = None
     for event, aggregate in recorded:
-        module.learn(type(aggregate))
+        if type(aggregate) is not learned:
+            learned = type(aggregate)
+            module.learn(learned)
         if projectors := module.dispatcher.projectors_of(type(event)):
             rows.extend(await project(module, projectors, event, aggregate))
-    now = module.system.now()
-    for message, to, at, given in uow.outgoing:
-        key = given or uow.key or uow.correlation_id
-        if to is None:
-            rows.append(event_row(module, message, now, uow=uow, at=at, key=key))
-        else:
-            rows.append(command_row(module, message, to, now, uow=uow, at=at, key=key))
-    return [module.mapper.to_stored_event(event) for event, _ in recorded], rows
+    if uow.outgoing:
+        now = module.system.now()
+        for message, to, at, key in uow.outgoing:
+            if to is None:
+                rows.append(event_row(module, message, now, uow=uow, at=at, key=key))
+            else:
+                rows.append(command_row(module, message, to, now, uow=uow, at=at, key=key))
+    to_stored_event = module.mapper.to_stored_event
+    return [to_stored_event(event) for event, _ in recorded], rows
 
 
 async def _write(
@@ -146,10 +159,14 @@ async def _write(
 
 def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
     """What is written is pending no longer; doing it again does no harm."""
-    written = {event.originator_id: event.originator_version for event, _ in recorded}
-    for id_, version in written.items():
-        pending = uow.aggregates[id_].pending_events
-        pending[:] = [event for event in pending if event.originator_version > version]
+    written = {id(aggregate): (aggregate, event) for event, aggregate in recorded}
+    for aggregate, last in written.values():
+        pending = aggregate.pending_events
+        version = last.originator_version
+        if pending and pending[-1].originator_version > version:
+            pending[:] = [event for event in pending if event.originator_version > version]
+        else:
+            pending.clear()
     uow.committed = True
 
 
@@ -157,16 +174,26 @@ def _note(uow: UnitOfWork, events: int, messages: int) -> None:
     system = uow.module.system
     if messages:
         system.scheduler.wake()
-    system.trace.add(
-        TraceRecord(
-            system.now(),
-            "commit",
-            uow.module.name,
-            handler=uow.handler,
-            outcome=f"{events} events, {messages} messages",
-            correlation_id=uow.conversation,
-            causation_id=uow.causation_id,
-        )
+    now, said = system.clock.now(), (uow.module.name, uow.handler, events, messages)
+    system.trace.note(("commit", _record, now, said, uow.conversation, uow.causation_id))
+
+
+def _record(
+    now: datetime,
+    said: tuple[str, str, int, int],
+    correlation_id: str | None,
+    causation_id: str | None,
+) -> TraceRecord:
+    """What is shown of a commit."""
+    module, handler, events, messages = said
+    return TraceRecord(
+        now,
+        "commit",
+        module,
+        handler=handler,
+        outcome=f"{events} events, {messages} messages",
+        correlation_id=correlation_id,
+        causation_id=causation_id,
     )
 
 

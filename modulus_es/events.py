@@ -12,6 +12,7 @@ from uuid import UUID
 import eventsourcing.domain as es
 
 from modulus_es import ambient
+from modulus_es.applying import apply_of
 from modulus_es.naming import define
 from modulus_es.records import readable, refuse_reserved, settle_annotations
 
@@ -128,6 +129,20 @@ class RecordedEvent(DomainEvent, es.Aggregate.Event, metaclass=_EventType):
     def create_timestamp() -> datetime:
         """The time of the current system."""
         return ambient.now()
+
+    def mutate(self, aggregate: Any) -> Any:
+        """Change an aggregate as this event says; raises where it is not its next event."""
+        cls, state = type(self), self.__dict__
+        id_, version = state["originator_id"], state["originator_version"]
+        # Two UUIDs are compared in Python, and nearly always it is one.
+        if id_ is not aggregate._id and id_ != aggregate._id:
+            raise es.OriginatorIDError(id_, aggregate._id)
+        if version != aggregate._version + 1:
+            raise es.OriginatorVersionError(version, aggregate._version + 1)
+        (cls.__dict__.get("__apply_event__") or apply_of(cls))(self, aggregate)
+        aggregate._version = version
+        aggregate._modified_on = state["timestamp"]
+        return aggregate
 
 
 class AggregateCreated(RecordedEvent, es.AggregateCreated):

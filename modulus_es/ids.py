@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from itertools import count
 from typing import Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
+
+import msgspec
 
 _VERSION_8 = (8 << 76) | (0b10 << 62)
 _CLEAR = ~((0xF << 76) | (0b11 << 62))
@@ -19,8 +21,18 @@ def derived_id(*parts: object) -> UUID:
     >>> derived_id("a", 1) == derived_id("a", 1) != derived_id("a", 2)
     True
     """
-    text = "\x1f".join(map(str, parts)).encode()
-    return _uuid(_blake2b()(text, digest_size=16).digest())
+    said = "\x1f".join(map(str, parts)).encode()
+    return _uuid(_blake2b()(said, digest_size=16).digest())
+
+
+def text(id: UUID) -> str:
+    """An id as text, which `str` takes four times as long to say.
+
+    >>> text(UUID(int=1))
+    '00000000-0000-0000-0000-000000000001'
+    """
+    said: str = msgspec.to_builtins(id)
+    return said
 
 
 @cache
@@ -31,8 +43,17 @@ def _blake2b() -> Any:
     return blake2b
 
 
+_set_number = vars(UUID)["int"].__set__
+_set_safety = vars(UUID)["is_safe"].__set__
+_UNKNOWN = SafeUUID.unknown
+
+
 def _uuid(digest: bytes) -> UUID:
-    return UUID(int=int.from_bytes(digest, "big") & _CLEAR | _VERSION_8)
+    # What UUID(int=...) does, without looking through its other five ways to make one.
+    made = object.__new__(UUID)
+    _set_number(made, int.from_bytes(digest, "big") & _CLEAR | _VERSION_8)
+    _set_safety(made, _UNKNOWN)
+    return made
 
 
 class Ids:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,9 @@ from modulus_es.domain import RecordedEvent, UnknownEvent
 from modulus_es.errors import DeserializationError, SerializationError, UnknownEventError
 from modulus_es.naming import Registry, near_misses, stable_name
 from modulus_es.records import codec_of
+
+if TYPE_CHECKING:
+    from modulus_es.codec.record_codec import Compiled
 
 
 class Recorded(msgspec.Struct, omit_defaults=True):
@@ -29,8 +32,41 @@ class Recorded(msgspec.Struct, omit_defaults=True):
     aggregate: str | None = None
 
 
+_as_dict = msgspec.structs.asdict
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Recorded)
+
+
+class _Kind:
+    """What the mapper knows of one event class: its name, codec and version."""
+
+    __slots__ = ("_compiled", "_decode", "codec", "name", "version")
+
+    def __init__(self, cls: Any, name: str) -> None:
+        self.name = name
+        self.codec = codec_of(cls)
+        self.version: int = getattr(cls, "class_version", 1)
+        self._compiled: Compiled | None = None
+        self._decode: Callable[[bytes], Any] | None = None
+
+    def read(self, data: bytes) -> tuple[Recorded, dict[str, Any]] | None:
+        """What is stored and its fields, in one go; None where that does not do."""
+        compiled = self.codec.current()
+        if compiled is not self._compiled:
+            whole = msgspec.defstruct("Whole", [("data", compiled.read)], bases=(Recorded,))
+            self._decode = msgspec.json.Decoder(whole).decode
+            self._compiled = compiled
+        try:
+            recorded = self._decode(data)  # type: ignore[misc]
+            if recorded.version < self.version:
+                return None
+            values = _as_dict(recorded.data)
+            if compiled.unpack is not None:
+                compiled.unpack(values)
+        except Exception:
+            # Whatever it was, the complete way meets it again and says what it is.
+            return None
+        return recorded, values
 
 
 class EventMapper(Mapper[UUID]):
@@ -43,6 +79,10 @@ class EventMapper(Mapper[UUID]):
 
     registry: Registry
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kinds: dict[type, _Kind] = {}
+
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         """The event as it is stored; raises `SerializationError` naming the field."""
         cls = type(domain_event)
@@ -51,27 +91,28 @@ class EventMapper(Mapper[UUID]):
         if not isinstance(at, datetime) or at.tzinfo is None:
             path = f"{stable_name(cls)}.timestamp"
             raise SerializationError(f"{path} is a time with a time zone, not {at!r}", path)
+        kind = self._kind(cls)
         recorded = Recorded(
-            domain_event.id,
+            state["id"],
             at,
-            msgspec.Raw(codec_of(cls).encode(state)),
-            getattr(cls, "class_version", 1),
+            kind.codec.packed(state),
+            kind.version,
             state.get("correlation_id"),
             state.get("causation_id"),
             state.get("recorded_by"),
             state.get("originator_topic"),
         )
-        data = _encoder.encode(recorded)
+        try:
+            data = _encoder.encode(recorded)
+        except Exception:
+            # If it is one of the fields, this says which.
+            kind.codec.encode(state)
+            raise
         if self.compressor:
             data = self.compressor.compress(data)
         if self.cipher:
             data = self.cipher.encrypt(data)
-        return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
-            topic=self.registry.learn(cls),
-            state=data,
-        )
+        return StoredEvent(state["originator_id"], state["originator_version"], kind.name, data)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """The event as an object of the newest class of its name.
@@ -80,27 +121,47 @@ class EventMapper(Mapper[UUID]):
         `DeserializationError` naming the row where the bytes cannot be read.
         """
         cls: Any = self.registry.get(stored_event.topic)
-        if cls is None or not issubclass(cls, RecordedEvent):
-            raise UnknownEventError(self._unknown(stored_event), stored_event.topic)
-        recorded = self.read(stored_event)
+        kind = self._kinds.get(cls)
+        if kind is None:
+            if cls is None or not issubclass(cls, RecordedEvent):
+                raise UnknownEventError(self._unknown(stored_event), stored_event.topic)
+            kind = self._kind(cls)
+        read = None if self.cipher or self.compressor else kind.read(stored_event.state)
+        recorded, values = read or self._read_completely(cls, stored_event)
         event = object.__new__(cls)
         state = event.__dict__
-        state["originator_id"] = _as_uuid(stored_event.originator_id)
+        id_ = stored_event.originator_id
+        state["originator_id"] = id_ if type(id_) is UUID else _as_uuid(id_)
         state["originator_version"] = stored_event.originator_version
-        state["timestamp"] = recorded.at.astimezone(UTC)
+        at = recorded.at
+        state["timestamp"] = at if at.tzinfo is UTC else at.astimezone(UTC)
         if recorded.aggregate is not None:
             state["originator_topic"] = recorded.aggregate
-        try:
-            state.update(codec_of(cls).decode(upcast(cls, recorded.version, recorded.data)))
-        except DeserializationError as error:
-            raise DeserializationError(f"{_row(stored_event)}: {error}", error.path) from None
+        state.update(values)
         state["id"] = recorded.id
-        for name in ("correlation_id", "causation_id"):
-            if (value := getattr(recorded, name)) is not None:
-                state[name] = value
+        if recorded.correlation_id is not None:
+            state["correlation_id"] = recorded.correlation_id
+        if recorded.causation_id is not None:
+            state["causation_id"] = recorded.causation_id
         if recorded.handler is not None:
             state["recorded_by"] = recorded.handler
         return event
+
+    def _read_completely(
+        self, cls: Any, stored_event: StoredEvent
+    ) -> tuple[Recorded, dict[str, Any]]:
+        recorded = self.read(stored_event)
+        try:
+            data = upcast(cls, recorded.version, recorded.data)
+            return recorded, self._kind(cls).codec.decode(data)
+        except DeserializationError as error:
+            raise DeserializationError(f"{_row(stored_event)}: {error}", error.path) from None
+
+    def _kind(self, cls: type) -> _Kind:
+        kind = self._kinds.get(cls)
+        if kind is None:
+            kind = self._kinds[cls] = _Kind(cls, self.registry.learn(cls))
+        return kind
 
     def read(self, stored_event: StoredEvent) -> Recorded:
         """What is stored, without asking for the event's class."""

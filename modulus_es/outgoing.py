@@ -9,6 +9,7 @@ from uuid import UUID
 from modulus_es.clock import to_utc
 from modulus_es.envelope import Envelope
 from modulus_es.errors import SerializationError
+from modulus_es.ids import derived_id, text
 from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
 from modulus_es.stores.port import OutboxRow
@@ -24,34 +25,58 @@ def event_row(
     event: IntegrationEvent,
     now: datetime,
     *,
-    key: str,
-    uow: UnitOfWork | None = None,
+    uow: UnitOfWork,
+    key: str | None = None,
     at: datetime | None = None,
-    projected: tuple[str, datetime, str | None, str] | None = None,
 ) -> OutboxRow:
-    """The row of an integration event.
+    """The row of an integration event that was published.
 
-    ``projected`` is what a projector's event takes from its domain event:
-    message id, time, correlation and causation. Raises `SerializationError`
-    naming the field that cannot travel.
+    Raises `SerializationError` naming the field that cannot travel.
     """
-    correlation = None if uow is None else uow.correlation_id
-    causation = None if uow is None else uow.causation_id
-    if projected is not None:
-        message_id, occurred_on, correlation, causation = projected
-    else:
-        message_id, occurred_on = _checked(event)
+    message_id, occurred_on = _checked(event)
+    correlation = _text(event, "correlation_id") or uow.correlation_id
     envelope = _envelope(
         module,
         event,
         kind="event",
         message_id=message_id,
-        key=key,
+        key=key or uow.key or correlation,
         occurred_on=occurred_on,
-        correlation_id=_text(event, "correlation_id") or correlation,
-        causation_id=_text(event, "causation_id") or causation,
+        correlation_id=correlation,
+        causation_id=_text(event, "causation_id") or uow.causation_id,
     )
     return _row(envelope, now, at, uow)
+
+
+def projected_row(
+    module: Module,
+    event: IntegrationEvent,
+    now: datetime,
+    *,
+    of: Any,
+    of_id: str,
+    projector: str,
+    index: int,
+) -> OutboxRow:
+    """The row of an integration event that a projector made ``of`` a recorded event.
+
+    Message id, time, key, correlation and causation are the recorded event's.
+    Raises `SerializationError` naming the field that cannot travel.
+    """
+    cls = type(event)
+    envelope = Envelope(
+        message_id=text(derived_id(of_id, projector, index)),
+        kind="event",
+        type=module.system.contracts.learn(cls),
+        version=cls.class_version,
+        body=codec_of(cls).encode(event.__dict__),
+        source=module.name,
+        key=text(of.originator_id),
+        occurred_on=of.timestamp,
+        correlation_id=_text(event, "correlation_id") or of.correlation_id,
+        causation_id=_text(event, "causation_id") or of_id,
+    )
+    return OutboxRow(envelope, now, now)
 
 
 def command_row(
@@ -60,8 +85,8 @@ def command_row(
     to: str,
     now: datetime,
     *,
-    key: str,
     uow: UnitOfWork,
+    key: str | None = None,
     at: datetime | None = None,
 ) -> OutboxRow:
     """The row of a command for one module; raises `SerializationError`."""
@@ -69,8 +94,8 @@ def command_row(
         module,
         command,
         kind="command",
-        message_id=str(module.system.new_id()),
-        key=key,
+        message_id=text(module.system.new_id()),
+        key=key or uow.key or uow.correlation_id,
         occurred_on=now,
         correlation_id=uow.correlation_id,
         causation_id=uow.causation_id,
@@ -83,7 +108,7 @@ def _checked(event: IntegrationEvent) -> tuple[str, datetime]:
     if not isinstance(event.event_id, UUID):
         raise _refused(event, "event_id", "a UUID")
     try:
-        return str(event.event_id), to_utc(event.occurred_on)
+        return text(event.event_id), to_utc(event.occurred_on)
     except (TypeError, ValueError):
         raise _refused(event, "occurred_on", "a time with a time zone") from None
 
@@ -111,10 +136,7 @@ def _envelope(module: Module, message: Any, **said: Any) -> Envelope:
     )
 
 
-def _row(
-    envelope: Envelope, now: datetime, at: datetime | None, uow: UnitOfWork | None
-) -> OutboxRow:
-    handler = "" if uow is None else uow.handler
+def _row(envelope: Envelope, now: datetime, at: datetime | None, uow: UnitOfWork) -> OutboxRow:
     if at is None:
-        return OutboxRow(envelope, now, now, handler=handler)
-    return OutboxRow(envelope, now, max(at, now), scheduled=at > now, handler=handler)
+        return OutboxRow(envelope, now, now, handler=uow.handler)
+    return OutboxRow(envelope, now, max(at, now), scheduled=at > now, handler=uow.handler)

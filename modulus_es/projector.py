@@ -11,15 +11,16 @@ from modulus_es.clock import to_utc
 from modulus_es.domain import Aggregate
 from modulus_es.errors import HandlerSignatureError, ProjectionError
 from modulus_es.handlers import Handler, handler_name
-from modulus_es.ids import derived_id
+from modulus_es.ids import text
 from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
-from modulus_es.outgoing import event_row
+from modulus_es.outgoing import projected_row
 from modulus_es.signatures import NO_DEFAULT, parameters
 from modulus_es.stores.port import OutboxRow
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
+    from modulus_es.envelope import Envelope
     from modulus_es.module import Module
 
 _BATCH = 100
@@ -63,46 +64,49 @@ async def project(
     """
     rows: list[OutboxRow] = []
     now = module.system.now()
+    event_id = text(event.id)
     for projector in projectors:
-        for index, contract in enumerate(await _contracts(module, projector, event, aggregate)):
-            row = event_row(
+        made = await _projected(module, projector, event, aggregate)
+        for index, contract in enumerate(made):
+            row = projected_row(
                 module,
                 contract,
                 now,
-                key=str(event.originator_id),
-                projected=(
-                    str(derived_id(event.id, projector.name, index)),
-                    event.occurred_on_utc,
-                    event.correlation_id,
-                    str(event.id),
-                ),
+                of=event,
+                of_id=event_id,
+                projector=projector.name,
+                index=index,
             )
             rows.append(row)
-            envelope = row.envelope
-            module.system.trace.add(
-                TraceRecord(
-                    now,
-                    "project",
-                    module.name,
-                    envelope.message_id,
-                    envelope.type,
-                    projector.name,
-                    outcome="done",
-                    correlation_id=envelope.correlation_id,
-                    causation_id=envelope.causation_id,
-                )
-            )
+            module.system.trace.note(("project", _record, now, projector.name, row.envelope))
     return rows
 
 
-async def _contracts(
+def _record(now: datetime, projector: str, envelope: Envelope) -> TraceRecord:
+    """What is shown of an integration event that was projected."""
+    return TraceRecord(
+        now,
+        "project",
+        envelope.source,
+        envelope.message_id,
+        envelope.type,
+        projector,
+        outcome="done",
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.causation_id,
+    )
+
+
+async def _projected(
     module: Module, projector: Handler, event: Any, aggregate: Any
 ) -> Sequence[IntegrationEvent]:
-    arguments = [event]
-    if projector.options.get("aggregate"):
-        arguments.append(await _aggregate_at(module, event, aggregate))
     target = projector.target().project if projector.is_class else projector.target
-    answer = target(*arguments)
+    if projector.options["aggregate"]:
+        answer = target(event, await _aggregate_at(module, event, aggregate))
+    else:
+        answer = target(event)
+    if isinstance(answer, IntegrationEvent):
+        return (answer,)
     if isawaitable(answer):
         answer = await answer
     if answer is None:

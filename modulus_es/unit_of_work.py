@@ -11,6 +11,7 @@ from modulus_es.clock import to_utc
 from modulus_es.commit import commit
 from modulus_es.domain import Aggregate, DomainEvent
 from modulus_es.errors import AggregateNotFoundError, ModulusError, PublishError
+from modulus_es.ids import text
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.trace import TraceRecord
@@ -75,6 +76,15 @@ class UnitOfWork:
     UnitOfWork(orders: 1 aggregate, 0 messages, committed)
     """
 
+    committed: bool | None = None
+    handled: Handled | None = None
+    writing = False
+    _closed = False
+    _connection: Any = None
+    _scope: Scope | None = None
+    _mediator: Mediator | None = None
+    _bus: MessageBus | None = None
+
     def __init__(
         self,
         module: Module,
@@ -91,17 +101,9 @@ class UnitOfWork:
         self.key = key
         self.handler = handler
         self.read_only = read_only
-        self.committed: bool | None = None
-        self.handled: Handled | None = None
         self.aggregates: dict[UUID, Any] = {}
         self.published: list[tuple[DomainEvent, Strategy | None]] = []
         self.outgoing: list[Outgoing] = []
-        self.writing = False
-        self._closed = False
-        self._connection: Any = None
-        self._scope: Scope | None = None
-        self._mediator: Mediator | None = None
-        self._bus: MessageBus | None = None
 
     # What belongs to it
 
@@ -109,7 +111,8 @@ class UnitOfWork:
         """Save these aggregates when this unit of work commits."""
         self._must_be_open("add")
         for aggregate in aggregates:
-            if not isinstance(aggregate, Aggregate):
+            # Not isinstance(): eventsourcing's metaclass makes that slow.
+            if Aggregate not in type(aggregate).__mro__:
                 raise TypeError(f"add() takes aggregates, not {_said(aggregate)}")
             if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
                 raise ModulusError(
@@ -201,7 +204,7 @@ class UnitOfWork:
     def correlation_id(self) -> str:
         """The conversation that it belongs to, or begins by being asked."""
         if self.conversation is None:
-            self.conversation = str(self.module.system.new_id())
+            self.conversation = text(self.module.system.new_id())
         return self.conversation
 
     @property

@@ -17,6 +17,7 @@ from modulus_es.codec.records import PlannedField, read_struct, unpack_fields, w
 from modulus_es.errors import DeserializationError, SerializationError, UnsupportedFieldError
 
 _to_json = msgspec.json.Encoder().encode
+_to_raw = msgspec.Raw
 _as_dict = msgspec.structs.asdict
 
 
@@ -38,7 +39,7 @@ class RecordCodec:
     def __init__(self, owner: str, fields: Sequence[FieldSpec]) -> None:
         self.owner = owner
         self.fields = tuple(fields)
-        self._compiled = _Compiled(owner, self.fields)
+        self._compiled = Compiled(owner, self.fields)
 
     def encode(self, values: Mapping[str, Any]) -> bytes:
         """Encode exactly the codec's fields out of ``values``; other keys are ignored.
@@ -52,18 +53,29 @@ class RecordCodec:
         modulus_es.errors.SerializationError: Seen.times is of type bool where int is \
 declared; convert the value, or change the type hint
         """
+        packed = self.packed(values)
+        try:
+            return _to_json(packed)
+        except Exception:
+            # Whatever it was, the complete way meets it again and names the field.
+            return self._encode_completely(values)
+
+    def packed(self, values: Mapping[str, Any]) -> Any:
+        """What `encode` encodes: something that msgspec writes, to be put into something larger.
+
+        Writing it can fail still; `encode` says why.
+        """
         compiled = self._compiled
         try:
             taken = compiled.take(values)
             if compiled.test(taken):
-                return _to_json(compiled.written(*taken))
+                return compiled.written(*taken)
         except Exception:
-            # Whatever it was, the complete way meets it again and names the field.
-            return self._encode_completely(values)
-        return self._encode_completely(values)
+            return _to_raw(self._encode_completely(values))
+        return _to_raw(self._encode_completely(values))
 
     def _encode_completely(self, values: Mapping[str, Any]) -> bytes:
-        compiled = self._current()
+        compiled = self.current()
         packed: Any = None
         try:
             packed = compiled.pack(values)
@@ -96,7 +108,7 @@ declared; convert the value, or change the type hint
         >>> codec.decode(b'{"unknown": 1}')
         {'note': ''}
         """
-        compiled = self._current()
+        compiled = self.current()
         try:
             values = _as_dict(compiled.decode(data))
             if compiled.unpack is not None:
@@ -119,22 +131,26 @@ declared; convert the value, or change the type hint
         >>> RecordCodec("Paid", [FieldSpec("note", str)]).json_schema()["properties"]
         {'note': {'type': 'string'}}
         """
-        (reference,), components = msgspec.json.schema_components([self._current().read])
+        (reference,), components = msgspec.json.schema_components([self.current().read])
         body: dict[str, Any] = components.pop(reference["$ref"].rpartition("/")[2])
         return {**body, "$defs": components} if components else body
 
-    def _current(self) -> _Compiled:
-        """Compile again where a class that a hint names was defined again."""
+    def current(self) -> Compiled:
+        """What its fields were compiled to, again where a class that a hint names was redefined."""
         compiled = self._compiled
         for namespace, name, seen in compiled.watches:
             if namespace.get(name) is not seen:
-                compiled = self._compiled = _Compiled(self.owner, self.fields)
+                compiled = self._compiled = Compiled(self.owner, self.fields)
                 break
         return compiled
 
 
-class _Compiled:
-    """What is made of a codec's fields once, and again after a redefinition."""
+class Compiled:
+    """What is made of a codec's fields once, and again after a redefinition.
+
+    ``read`` is the struct that msgspec reads into, and ``unpack`` finishes, in
+    place, the fields that it does not finish itself; None where there are none.
+    """
 
     __slots__ = ("decode", "pack", "read", "take", "test", "unpack", "watches", "written")
 

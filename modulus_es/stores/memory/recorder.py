@@ -7,12 +7,14 @@ next undoes what an interrupted commit left.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing import popo
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent, Tracking
 
 from modulus_es.errors import LeaseLostError
 from modulus_es.stores.port import Handled, InboxRow, OutboxRow
@@ -23,7 +25,7 @@ class _Undo(NamedTuple):
 
     events: int
     last_position: int
-    tracking: dict[str, int | None]
+    tracking: dict[str, int | None] | None
     row: InboxRow | None
     attempts: int
 
@@ -42,6 +44,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         self.outbox: dict[int, OutboxRow] = {}
         self.last_position = 0
         self._undo: _Undo | None = None
+        self._streams: dict[int | str, list[StoredEvent]] = {}
 
     def select_events(
         self,
@@ -55,7 +58,13 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         """The events of one aggregate."""
         with self.lock:
             self.recover()
-            return super().select_events(originator_id, gt=gt, lte=lte, desc=desc, limit=limit)
+            stream = self._streams.get(_key(originator_id), [])
+            first = 0 if gt is None else bisect_right(stream, gt, key=_version)
+            end = len(stream) if lte is None else bisect_right(stream, lte, key=_version)
+            found = stream[first:end]
+        if desc:
+            found.reverse()
+        return found if limit is None else found[:limit]
 
     def select_notifications(
         self,
@@ -85,31 +94,42 @@ class MemoryRecorder(popo.POPOProcessRecorder):
             self.recover()
             return super().max_tracking_id(application_name)
 
-    def _insert_events(
+    def insert_events(
         self,
         stored_events: Sequence[StoredEvent],
         *,
         outbox: Sequence[OutboxRow] = (),
         handled: Handled | None = None,
-        **kwargs: Any,
+        tracking: Tracking | None = None,
+        **_: Any,
     ) -> Sequence[int] | None:
+        """Record events, with the rows and the mark that belong to them; answers positions.
+
+        Raises ``IntegrityError`` where an event's place is taken, `LeaseLostError`
+        where the row is somebody else's.
+        """
         with self.lock:
             self.recover()
-            self._assert_uniqueness(stored_events, **kwargs)
+            if tracking is not None:
+                self._assert_tracking_uniqueness(tracking)
             row = _check(handled)
+            first = len(self._stored_events)
             self._undo = _Undo(
-                len(self._stored_events),
+                first,
                 self.last_position,
-                dict(self._max_tracking_ids),
+                None if tracking is None else dict(self._max_tracking_ids),
                 row,
                 0 if row is None else row.attempts,
             )
             try:
-                positions = self._update_table(stored_events, **kwargs)
+                for event in stored_events:
+                    self._append(event)
                 for message in outbox:
                     message.position = self.last_position + 1
                     self.outbox[message.position] = message
                     self.last_position = message.position
+                if tracking is not None:
+                    self._insert_tracking(tracking)
                 if handled is not None and row is not None:
                     row.attempts += 1
                     row.outcome, row.processed_at = handled.outcome, handled.at
@@ -117,7 +137,20 @@ class MemoryRecorder(popo.POPOProcessRecorder):
             except BaseException:
                 self.recover()
                 raise
-            return positions
+        self._notify_listeners()
+        return list(range(first + 1, first + len(stored_events) + 1))
+
+    def _append(self, event: StoredEvent) -> None:
+        stream = self._streams.get(_key(event.originator_id))
+        if stream is None:
+            stream = self._streams[_key(event.originator_id)] = []
+        place = len(stream)
+        if stream and stream[-1].originator_version >= event.originator_version:
+            place = bisect_left(stream, event.originator_version, key=_version)
+            if stream[place].originator_version == event.originator_version:
+                raise IntegrityError(f"Stored event already recorded: {event}")
+        self._stored_events.append(event)
+        stream.insert(place, event)
 
     def mark(self, handled: Handled) -> None:
         """Note that a delivery was handled which recorded nothing."""
@@ -128,7 +161,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
             self._undo = _Undo(
                 len(self._stored_events),
                 self.last_position,
-                dict(self._max_tracking_ids),
+                None,
                 row,
                 row.attempts,
             )
@@ -142,19 +175,32 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         if undo is None:
             return
         for stored in self._stored_events[undo.events :]:
-            self._stored_events_index[str(stored.originator_id)].pop(
-                stored.originator_version, None
-            )
+            stream = self._streams[_key(stored.originator_id)]
+            stream[:] = [each for each in stream if each is not stored]
         del self._stored_events[undo.events :]
         for position in [p for p in self.outbox if p > undo.last_position]:
             del self.outbox[position]
         self.last_position = undo.last_position
-        self._max_tracking_ids.clear()
-        self._max_tracking_ids.update(undo.tracking)
+        if undo.tracking is not None:
+            self._max_tracking_ids.clear()
+            self._max_tracking_ids.update(undo.tracking)
         if undo.row is not None:
             undo.row.processed_at = undo.row.outcome = None
             undo.row.attempts = undo.attempts
         self._undo = None
+
+
+_version = attrgetter("originator_version")
+
+
+def _key(originator_id: UUID | str) -> int | str:
+    """What an aggregate's events are found by: the number of a UUID, also of one in writing."""
+    if isinstance(originator_id, UUID):
+        return originator_id.int
+    try:
+        return UUID(originator_id).int
+    except ValueError:
+        return originator_id
 
 
 def _check(handled: Handled | None) -> InboxRow | None:

@@ -1,0 +1,65 @@
+"""How a recorded event changes its aggregate, worked out once for each event class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import eventsourcing.domain as es
+
+Apply: TypeAlias = Callable[[Any, Any], None]
+"""Lets an event, the first argument, change an aggregate, the second."""
+
+
+def apply_of(cls: Any) -> Apply:
+    """What ``cls.apply`` does, without looking at signatures each time."""
+    known: Apply | None = cls.__dict__.get("__apply_event__")
+    if known is None:
+        known = _apply_of(cls)
+        cls.__apply_event__ = staticmethod(known)
+    return known
+
+
+def _apply_of(cls: Any) -> Apply:
+    callers = (es.DecoratedFuncCaller, es.CanMutateAggregate)
+    defined = [c for c in cls.__mro__ if "apply" in c.__dict__]
+    if tuple(defined) != callers:
+        # It is the user's own, or calls the user's own.
+        return cls.apply if defined[0] is not es.CanMutateAggregate else _nothing
+    function: Any = es.decorated_funcs[cls]
+    parameters = list(signature(function).parameters.values())[1:]
+    names = [parameter.name for parameter in parameters]
+    if any(parameter.kind is not Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters):
+        return _by_name(function, names)
+    if not names:
+        return lambda event, aggregate: function(aggregate)
+    take, by_name = itemgetter(*names), _by_name(function, names)
+    single = len(names) == 1
+
+    def apply(event: Any, aggregate: Any) -> None:
+        try:
+            values = take(event.__dict__)
+        except KeyError:
+            # An event from before the parameter, which then takes its default.
+            by_name(event, aggregate)
+            return
+        if single:
+            function(aggregate, values)
+        else:
+            function(aggregate, *values)
+
+    return apply
+
+
+def _nothing(event: Any, aggregate: Any) -> None:
+    """An event without a method changes nothing but the version."""
+
+
+def _by_name(function: Any, names: list[str]) -> Apply:
+    def apply(event: Any, aggregate: Any) -> None:
+        state = event.__dict__
+        function(aggregate, **{name: state[name] for name in names if name in state})
+
+    return apply
