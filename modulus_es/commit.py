@@ -14,7 +14,7 @@ from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import command_row, event_row
 from modulus_es.projector import project
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import TraceRecord, made_of_facts
 
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
@@ -159,14 +159,15 @@ async def _write(
 
 def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
     """What is written is pending no longer; doing it again does no harm."""
-    written = {id(aggregate): (aggregate, event) for event, aggregate in recorded}
-    for aggregate, last in written.values():
-        pending = aggregate.pending_events
-        version = last.originator_version
-        if pending and pending[-1].originator_version > version:
-            pending[:] = [event for event in pending if event.originator_version > version]
-        else:
-            pending.clear()
+    settled: Any = None
+    for last, aggregate in reversed(recorded):
+        if aggregate is not settled:
+            settled = aggregate
+            pending, version = aggregate.pending_events, last.originator_version
+            if pending and pending[-1].originator_version > version:
+                pending[:] = [event for event in pending if event.originator_version > version]
+            else:
+                pending.clear()
     uow.committed = True
 
 
@@ -174,18 +175,25 @@ def _note(uow: UnitOfWork, events: int, messages: int) -> None:
     system = uow.module.system
     if messages:
         system.scheduler.wake()
-    now, said = system.clock.now(), (uow.module.name, uow.handler, events, messages)
-    system.trace.note(("commit", _record, now, said, uow.conversation, uow.causation_id))
+    system.trace.note(
+        (
+            "commit",
+            system.clock.now(),
+            uow.module.name,
+            uow.handler,
+            events,
+            messages,
+            uow.conversation,
+            uow.causation_id,
+        )
+    )
 
 
 def _record(
-    now: datetime,
-    said: tuple[str, str, int, int],
-    correlation_id: str | None,
-    causation_id: str | None,
+    now: datetime, module: str, handler: str, events: int, messages: int, *caused: str | None
 ) -> TraceRecord:
     """What is shown of a commit."""
-    module, handler, events, messages = said
+    correlation_id, causation_id = caused
     return TraceRecord(
         now,
         "commit",
@@ -195,6 +203,9 @@ def _record(
         correlation_id=correlation_id,
         causation_id=causation_id,
     )
+
+
+made_of_facts("commit", _record)
 
 
 def _conflict(recorded: Recorded) -> ConcurrencyError:

@@ -14,7 +14,7 @@ from modulus_es.domain import DomainEvent, RecordedEvent
 from modulus_es.errors import CascadeDepthError, ModulusError, PublishError, ServiceError
 from modulus_es.handlers import NO_SHORTCUT, Handler, Shortcut
 from modulus_es.naming import place_of, stable_name
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import TraceRecord, made_of_facts
 from modulus_es.turns import Turns, give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
 
@@ -236,9 +236,7 @@ class Dispatcher:
         if uow is not None:
             correlation_id = correlation_id or uow.conversation
         now, id_ = self._clock.now(), event.id
-        self._trace.note(
-            ("event", _record, now, plan, handlers, id_, outcome, correlation_id, causation_id)
-        )
+        self._trace.note(("event", now, plan, handlers, id_, outcome, correlation_id, causation_id))
 
     def _plan(self, cls: type) -> _Plan:
         plan = self._plans.get(cls)
@@ -288,6 +286,9 @@ def _record(
         correlation_id=correlation_id,
         causation_id=causation_id,
     )
+
+
+made_of_facts("event", _record)
 
 
 def _in_order(registered: dict[str, list[Handler]], bases: Sequence[type]) -> list[Handler]:

@@ -17,7 +17,7 @@ SIZE_LIMIT = 4 * 1024 * 1024
 _LARGEST = 2**62  # of a number, so that every database holds it
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A message on its way.
 
     ``message_id`` and ``source``, the sending module, say which message it is;

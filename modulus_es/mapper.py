@@ -112,7 +112,15 @@ class EventMapper(Mapper[UUID]):
             data = self.compressor.compress(data)
         if self.cipher:
             data = self.cipher.encrypt(data)
-        return StoredEvent(state["originator_id"], state["originator_version"], kind.name, data)
+        stored = object.__new__(StoredEvent)
+        # A frozen dataclass sets each of its fields through a call.
+        stored.__dict__.update(
+            originator_id=state["originator_id"],
+            originator_version=state["originator_version"],
+            topic=kind.name,
+            state=data,
+        )
+        return stored
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """The event as an object of the newest class of its name.

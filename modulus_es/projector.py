@@ -17,7 +17,7 @@ from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import projected_row
 from modulus_es.signatures import NO_DEFAULT, parameters
 from modulus_es.stores.port import OutboxRow
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import TraceRecord, made_of_facts
 
 if TYPE_CHECKING:
     from modulus_es.envelope import Envelope
@@ -95,6 +95,9 @@ def _record(now: datetime, projector: str, envelope: Envelope) -> TraceRecord:
         correlation_id=envelope.correlation_id,
         causation_id=envelope.causation_id,
     )
+
+
+made_of_facts("project", _record)
 
 
 async def _projected(

@@ -104,15 +104,25 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 Fact: TypeAlias = tuple[Any, ...]
-"""The kind of a record, what makes it, and the values that it is made of, which never change."""
+"""The kind of a record, and the values that it is made of, which never change."""
+
+_MAKERS: dict[str, Callable[..., TraceRecord]] = {}
+
+
+def made_of_facts(kind: str, make: Callable[..., TraceRecord]) -> None:
+    """Say what makes the records of a kind, of the facts that `Trace.note` keeps.
+
+    Not a part of each fact: of plain values alone, it is nothing that Python's
+    garbage collector has to look at again.
+    """
+    _MAKERS[kind] = make
 
 
 def _record(kept: TraceRecord | Fact) -> TraceRecord:
     if isinstance(kept, TraceRecord):
         return kept
-    _, make, *facts = kept
-    record: TraceRecord = make(*facts)
-    return record
+    kind, *facts = kept
+    return _MAKERS[kind](*facts)
 
 
 class Trace:

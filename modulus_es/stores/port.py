@@ -20,7 +20,7 @@ from modulus_es.envelope import Envelope
 T = TypeVar("T")
 
 
-class OutboxRow(msgspec.Struct):
+class OutboxRow(msgspec.Struct, gc=False):
     """A message that its module has still to hand over, or has handed over.
 
     ``available_at`` is when it may go out: when it was created, or scheduled
@@ -52,7 +52,7 @@ class OutboxRow(msgspec.Struct):
         return "pending" if self.claimed_by is None else "claimed"
 
 
-class InboxRow(msgspec.Struct):
+class InboxRow(msgspec.Struct, gc=False):
     """A message and one handler of it: waiting, done or dead.
 
     The key is (source, message id, module, handler). ``outcome`` is done or

@@ -38,7 +38,7 @@ class Outbox:
     def insert(self, cursor: sqlite3.Cursor, rows: Sequence[OutboxRow]) -> None:
         """Append rows, and note their positions in them."""
         for row in rows:
-            envelope = row.envelope
+            envelope, created = row.envelope, micros(row.created_at)
             cursor.execute(
                 self._sql.insert,
                 (
@@ -52,8 +52,8 @@ class Outbox:
                     headers(envelope),
                     envelope.body,
                     row.handler,
-                    micros(row.created_at),
-                    micros(row.available_at),
+                    created,
+                    created if row.available_at is row.created_at else micros(row.available_at),
                     row.scheduled,
                 ),
             )

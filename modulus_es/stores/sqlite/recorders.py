@@ -108,12 +108,17 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
         if handled is not None:
             self.inbox.mark(cursor, handled)
         positions: list[int] = []
+        insert = self.insert_events_statement
+        id_: UUID | str | None = None
+        written: str | None = None
         for event in events:
-            id_ = event.originator_id
+            if event.originator_id is not id_:
+                id_ = event.originator_id
+                written = id_.hex if isinstance(id_, UUID) else id_
             cursor.execute(
-                self.insert_events_statement,
+                insert,
                 (
-                    id_.hex if isinstance(id_, UUID) else id_,
+                    written,
                     event.originator_version,
                     event.topic,
                     event.state,
