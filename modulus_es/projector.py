@@ -78,7 +78,7 @@ async def project(
                 index=index,
             )
             rows.append(row)
-            module.system.trace.note(("project", _record, now, projector.name, row.envelope))
+            module.system.trace.note(("project", now, projector.name, row.envelope))
     return rows
 
 
