@@ -139,7 +139,7 @@ async def _write(
     stored: list[StoredEvent],
     rows: list[OutboxRow],
 ) -> None:
-    store = uow.module.store
+    store = uow.store
     uow.writing = True
     try:
         await store.commit(stored, rows, uow.handled, connection)

@@ -19,10 +19,11 @@ from modulus_es.trace import TraceRecord
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
     from modulus_es.dispatcher import Strategy
+    from modulus_es.groups import Group
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
-    from modulus_es.stores.port import Handled
+    from modulus_es.stores.port import Handled, Store
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
@@ -96,6 +97,8 @@ class UnitOfWork:
         read_only: bool = False,
     ) -> None:
         self.module = module
+        # Where it writes: the module's store, or the group of deliveries that it is one of.
+        self.store: Store | Group = module.store
         self.conversation = correlation_id
         self.causation_id = causation_id
         self.key = key
@@ -197,7 +200,7 @@ class UnitOfWork:
         """The store's open transaction, for a read model's own tables; None in memory."""
         self._must_be_open("connection")
         if self._connection is None:
-            self._connection = self.module.store.begin()
+            self._connection = self.store.begin()
         return self._connection
 
     @property
@@ -281,7 +284,7 @@ class UnitOfWork:
             if not self.writing:
                 self.committed = False
             if self._connection is not None and not self.committed:
-                await self.module.store.rollback(self._connection)
+                await self.store.rollback(self._connection)
 
     async def abandon(self, error: BaseException) -> None:
         """Undo everything because of ``error``, which is more important than the clean-up's."""
