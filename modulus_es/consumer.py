@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from modulus_es.deliveries import Deliverer
 from modulus_es.envelope import Envelope
 from modulus_es.errors import DeserializationError, SimulatedCrash
+from modulus_es.groups import Delivering, Group, Round
 from modulus_es.handlers import Handler
 from modulus_es.ids import derived_id
 from modulus_es.leases import BATCH, LEASE
@@ -39,6 +40,7 @@ class Consumer:
         self._begun: dict[int, Strand | None] = {}
         # Claimed, and nobody is there to handle them: not to be claimed over and over.
         self._held: list[InboxRow] = []
+        self._round: Round | None = None
         self._last: InboxRow | None = None
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
@@ -141,14 +143,20 @@ class Consumer:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Make the next delivery that is due; None if there is none."""
+        size = min(limit, self._module.system.group_commit)
         try:
-            row = await self._next(limit)
-            if row is None:
+            if size > 1 or self._round is not None:
+                delivered = await self._deliver_together(size)
+            elif (row := await self._next(limit)) is not None:
+                delivered = row, await self._begin(row, self._deliver(row))
+            else:
                 return None
-            outcome = await self._begin(row)
         except BaseException:
             self._interrupted = True
             raise
+        if delivered is None:
+            return None
+        row, outcome = delivered
         module, envelope = self._module, row.envelope
         return Step(
             module.system.clock.now(),
@@ -160,36 +168,75 @@ class Consumer:
             envelope.message_id,
         )
 
+    async def _deliver_together(self, size: int) -> tuple[InboxRow, str] | None:
+        """Let one delivery of a group go on to its end; where there is none, begin a group."""
+        together = self._round
+        if together is not None and together.waits:
+            return None
+        if not together:
+            self._round = None
+            row = await self._next(size)
+            if row is None:
+                return None
+            group = self._module.store.group() if size > 1 else None
+            if group is None:
+                return row, await self._begin(row, self._deliver(row))
+            together = self._round = Round(group)
+            ended = await self._write_together(together, row, size)
+            if ended is not None:
+                return ended
+        row = together.next_row()
+        return row, await self._begin(row, together.go_on())
+
+    async def _write_together(
+        self, together: Round, row: InboxRow | None, size: int
+    ) -> tuple[InboxRow, str] | None:
+        """Let deliveries write as one; answers one that is at its end, because it had to wait."""
+        try:
+            while row is not None:
+                delivering = together.write(row, self._deliver(row, together.group))
+                if outcome := await self._begin(row, delivering):
+                    return row, outcome
+                size -= 1
+                row = self._next_claimed() if size and together.is_open else None
+        finally:
+            # Also where it was interrupted: what has written, has done all it had to do.
+            together.group.end()
+        return None
+
     async def _next(self, limit: int) -> InboxRow | None:
         """The next row that is claimed for somebody who is there to handle it."""
         if self._interrupted:
             await self._give_back()
         claimed, module = self._claimed, self._module
-        while True:
-            if not claimed:
-                now = module.system.clock.now()
-                claimed.extend(
-                    await module.store.claim_inbox(
-                        self.owner, now, LEASE, min(limit, BATCH), self._names
-                    )
+        while (row := self._next_claimed()) is None:
+            claimed.extend(
+                await module.store.claim_inbox(
+                    self.owner, module.system.clock.now(), LEASE, min(limit, BATCH), self._names
                 )
-                if not claimed:
-                    return None
-            row = claimed.popleft()
+            )
+            if not claimed:
+                return None
+        return row
+
+    def _next_claimed(self) -> InboxRow | None:
+        while self._claimed:
+            row = self._claimed.popleft()
             if self._handler(row.envelope, row.handler) is not None:
                 return row
             self._held.append(row)
+        return None
 
-    async def _begin(self, row: InboxRow) -> str:
-        """Make a delivery; answers its outcome."""
+    async def _begin(self, row: InboxRow, delivering: Delivering) -> str:
+        """Make a delivery, or what is left of it; answers its outcome."""
         self._last = row
-        attempt = row.attempts + 1
+        attempt = row.attempts + (row.processed_at is None)
         # What has begun belongs to this life: the next one begins with none.
         begun = self._begun
         begun[row.position] = current.get()
         try:
             with self._module.system.current_here():
-                return await self._deliver(row)
+                return await delivering
         except SimulatedCrash as crash:
             self._die(crash, row.envelope, row.handler, attempt)
             return f"crash at {crash.point}"
@@ -213,7 +260,7 @@ class Consumer:
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is a delivery to make next."""
         now = self._module.system.clock.now()
-        if self._claimed:
+        if self._claimed or (self._round and not self._round.waits):
             return now
         return await self._module.store.inbox_due(self.owner, now, self._names)
 
@@ -248,7 +295,7 @@ class Consumer:
         self._held.clear()
         self._interrupted = False
 
-    async def _deliver(self, row: InboxRow) -> str:
+    async def _deliver(self, row: InboxRow, group: Group | None = None) -> str:
         store, owner = self._module.store, self.owner
         until = row.claimed_until
         if until is not None and until <= self._module.system.clock.now():
@@ -257,7 +304,7 @@ class Consumer:
             return "lease is out"
         handler = self._handler(row.envelope, row.handler)
         assert handler is not None
-        return await self._deliverer.deliver(row, handler, owner)
+        return await self._deliverer.deliver(row, handler, owner, group)
 
     async def _bury(self, envelope: Envelope, why: str) -> None:
         module = self._module
@@ -266,6 +313,9 @@ class Consumer:
 
     def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str, attempt: int) -> None:
         self._lives += 1
+        together, self._round = self._round, None
+        if together is not None:
+            together.die()
         self._claimed.clear()
         self._held.clear()
         # What it has begun, and what waits, dies with it; the leases free those rows.

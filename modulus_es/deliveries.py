@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -18,17 +18,21 @@ from modulus_es.errors import (
     PublishError,
     SimulatedCrash,
 )
+from modulus_es.groups import Group
 from modulus_es.handlers import Handler
 from modulus_es.mapper import upcast
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.records import codec_of
 from modulus_es.result import Error, Failure
-from modulus_es.stores.port import Handled, InboxRow
+from modulus_es.stores.port import Handled, InboxRow, Store
 from modulus_es.trace import TraceRecord
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
+
+Writer: TypeAlias = Store | Group
+"""Where a delivery writes."""
 
 
 class Deliverer:
@@ -44,33 +48,37 @@ class Deliverer:
         self._system, self._clock = module.system, module.system.clock
         self._trace = module.system.trace
 
-    async def deliver(self, row: InboxRow, handler: Handler, owner: str) -> str:
+    async def deliver(
+        self, row: InboxRow, handler: Handler, owner: str, group: Group | None = None
+    ) -> str:
         """Make one attempt; answers done, failed, retry, duplicate or dead.
 
-        Raises what must not be buried: a cancellation, an interrupt, a crash.
+        It writes to the module's store, or in a ``group`` of deliveries. Raises what must
+        not be buried: a cancellation, an interrupt, a crash.
         """
         attempt, began = row.attempts + 1, self._clock.now()
+        store = group or self._store
         try:
             try:
                 message = self._read(row.envelope, handler)
             except DeserializationError as error:
-                return await self._dead(row, owner, attempt, began, error)
+                return await self._dead(store, row, owner, attempt, began, error)
             if handler.needs_context:
-                outcome, said = await self._handle_in_unit(row, owner, handler, message)
+                outcome, said = await self._handle_in_unit(store, row, owner, handler, message)
             else:
-                outcome, said = await self._handle_alone(row, owner, handler, message)
+                outcome, said = await self._handle_alone(store, row, owner, handler, message)
         except LeaseLostError as error:
             outcome, said = "duplicate", error
         except SimulatedCrash:
             raise
         except BaseException as error:
             failure = failure_of(row.handler, error)
-            return await self._failed(row, owner, handler, attempt, began, failure)
+            return await self._failed(store, row, owner, handler, attempt, began, failure)
         self.say(row.envelope, row.handler, attempt, outcome, began, said)
         return outcome
 
     async def _handle_in_unit(
-        self, row: InboxRow, owner: str, handler: Handler, message: Any
+        self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
     ) -> tuple[str, Any]:
         """Run a handler in a unit of work, which holds the mark as well."""
         envelope = row.envelope
@@ -81,6 +89,7 @@ class Deliverer:
             key=envelope.key,
             handler=handler.name,
         )
+        uow.store = store
         try:
             answer = await handler.run(message, uow)
             outcome, said = _outcome(answer, message, handler)
@@ -88,7 +97,7 @@ class Deliverer:
             if outcome == "failed":
                 await uow.rollback()
                 await uow.close()
-                await self._store.commit((), (), handled)
+                await store.commit((), (), handled)
                 return outcome, said
             uow.handled = handled
             try:
@@ -103,7 +112,7 @@ class Deliverer:
             raise
 
     async def _handle_alone(
-        self, row: InboxRow, owner: str, handler: Handler, message: Any
+        self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
     ) -> tuple[str, Any]:
         """Run a handler that has no way to record anything: there is only the mark to write."""
         answer = await handler.run(message, None)
@@ -113,10 +122,10 @@ class Deliverer:
         if faults.armed and outcome == "done":
             faults.reach("before_commit", self._name, committed=False)
         try:
-            await self._store.commit((), (), handled)
+            await store.commit((), (), handled)
         except Exception:
             # Perhaps only the answer got lost: the store knows.
-            if not await self._store.holds((), (), handled):
+            if not await store.holds((), (), handled):
                 raise
         if outcome == "done":
             self._say_committed(row.envelope, handler.name, handled.at)
@@ -143,6 +152,7 @@ class Deliverer:
 
     async def _failed(
         self,
+        store: Writer,
         row: InboxRow,
         owner: str,
         handler: Handler,
@@ -152,16 +162,22 @@ class Deliverer:
     ) -> str:
         retry = handler.retry or self._system.retry
         if retry.is_last(attempt):
-            return await self._dead(row, owner, attempt, began, error)
+            return await self._dead(store, row, owner, attempt, began, error)
         wait = timedelta(seconds=retry.wait(attempt, self._system.random))
-        await self._store.retry_delivery(owner, row, _said(error), self._clock.now() + wait)
+        await store.retry_delivery(owner, row, _said(error), self._clock.now() + wait)
         self.say(row.envelope, row.handler, attempt, "retry", began, error)
         return "retry"
 
     async def _dead(
-        self, row: InboxRow, owner: str, attempt: int, began: datetime, error: Exception
+        self,
+        store: Writer,
+        row: InboxRow,
+        owner: str,
+        attempt: int,
+        began: datetime,
+        error: Exception,
     ) -> str:
-        await self._store.bury_delivery(owner, row, _said(error), self._clock.now())
+        await store.bury_delivery(owner, row, _said(error), self._clock.now())
         self.say(row.envelope, row.handler, attempt, "dead", began, error)
         return "dead"
 

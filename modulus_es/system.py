@@ -63,7 +63,11 @@ class System(Looking):
     ``start`` is where virtual time begins; ``clock=SystemClock()`` lives in real
     time. ``store`` is the URL of the store, ``transport`` that of the transport.
     ``retry`` is how deliveries are retried, ``retry_conflicts`` how often a
-    command is when others were faster. ``trace`` is how many records are kept.
+    command is when others were faster. ``group_commit`` is how many deliveries a
+    store may commit together, each behind a savepoint of its own: faster where a
+    commit has to reach the disk, and a power cut or a crash then undoes, and has
+    made again, all that were not committed yet. ``trace`` is how many records are
+    kept.
 
     >>> system = System(seed=7)
     >>> orders = system.module("orders")
@@ -81,8 +85,11 @@ class System(Looking):
         transport: str = "memory://",
         retry: Retry | None = None,
         retry_conflicts: int = 3,
+        group_commit: int = 1,
         trace: int = 100_000,
     ) -> None:
+        if group_commit < 1:
+            raise ValueError(f"group_commit is at least 1, not {group_commit}")
         if retry_conflicts < 0:
             raise ValueError(f"retry_conflicts is at least 0, not {retry_conflicts}")
         if clock is not None and start is not None:
@@ -117,6 +124,7 @@ class System(Looking):
         self.contracts = Registry("the system")
         self.retry = retry or Retry()
         self.retry_conflicts = retry_conflicts
+        self.group_commit = group_commit
         self.turns = Turns()
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}

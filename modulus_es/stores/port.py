@@ -16,6 +16,7 @@ import msgspec
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 
 from modulus_es.envelope import Envelope
+from modulus_es.groups import Group
 
 T = TypeVar("T")
 
@@ -164,6 +165,12 @@ class Store(Protocol):
 
     async def rollback(self, connection: Any) -> None:
         """Undo what was done in a transaction that `begin` opened."""
+
+    def group(self) -> Group | None:
+        """Begin a group of deliveries that are committed together; None where nothing is gained.
+
+        Nobody else writes to this store between the first write of a group and its end.
+        """
 
     async def commit(
         self,

@@ -46,6 +46,9 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
     async def rollback(self, connection: Any) -> None:
         """There is nothing to undo before a commit."""
 
+    def group(self) -> None:
+        """None: each commit is written at once, and there is nothing to save by fewer."""
+
     async def commit(
         self,
         events: Sequence[StoredEvent],

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from random import uniform
 from threading import Event, Lock, get_ident
 from time import monotonic, sleep
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from eventsourcing.sqlite import SQLiteConnection, SQLiteCursor, SQLiteDatastore
 
@@ -25,6 +25,9 @@ from modulus_es.stores.sqlite.interrupts import HeldOff
 from modulus_es.stores.sqlite.reading import fetch
 from modulus_es.stores.sqlite.transaction import Transaction
 from modulus_es.stores.sqlite.url import Place
+
+if TYPE_CHECKING:
+    from modulus_es.stores.sqlite.group import Group
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Cursor], T]
@@ -61,6 +64,7 @@ class Datastore(SQLiteDatastore):
         self._open_in: int | None = None
         self._lazy: sqlite3.Connection | None = None
         self._impatient: set[int] = set()
+        self._group: Group | None = None
 
     def write(
         self,
@@ -86,15 +90,22 @@ class Datastore(SQLiteDatastore):
 
         return self._in_turn(use, wait, durable, give_up)
 
-    def begin(self) -> Transaction:
-        """Open a transaction that stays open, until `commit` or `undo`."""
+    def begin(self, *, wait: float | None = None) -> Transaction:
+        """Open a transaction that stays open, until `commit` or `undo`.
+
+        With ``wait=0`` it raises `BusyError` where somebody else writes.
+        """
 
         def use(connection: sqlite3.Connection) -> Transaction:
             opened = Transaction(self, connection)
             self._open, self._open_in = opened.token, get_ident()
             return opened
 
-        return self._in_turn(use)
+        return self._in_turn(use, wait)
+
+    def reads_in(self, group: Group | None) -> None:
+        """Let this thread read in the open transaction of a group from now on, or no longer."""
+        self._group = group
 
     def commit(self, transaction: Transaction, work: Work[T], then: Then[T] | None = None) -> T:
         """Call ``work`` in an open transaction, and end it."""
@@ -125,6 +136,8 @@ class Datastore(SQLiteDatastore):
         deadline: float | None = None
         while True:
             try:
+                if self._group is not None and self._open_in == get_ident():
+                    return query(self.connections.current())
                 if self.place.in_memory:
                     return self._read_in_memory(query)
                 reader = self.connections.reader()
@@ -134,7 +147,7 @@ class Datastore(SQLiteDatastore):
                     self.connections.give_back(reader)
             except sqlite3.Error as error:
                 if not is_busy(error):
-                    raise self._said(error) from error
+                    raise self.said(error) from error
                 if get_ident() in self._impatient:
                     raise BusyError(here=False) from error
             deadline = deadline or monotonic() + self.place.timeout
@@ -173,7 +186,7 @@ class Datastore(SQLiteDatastore):
         except BaseException as error:
             self.undo(opened)
             if isinstance(error, sqlite3.Error):
-                raise self._said(error) from error
+                raise self.said(error) from error
             raise
         if commit:
             self.commit(opened, lambda _: None)
@@ -187,7 +200,7 @@ class Datastore(SQLiteDatastore):
         try:
             yield SQLiteConnection(reader[1], max_age=None)
         except sqlite3.Error as error:
-            raise self._said(error) from error
+            raise self.said(error) from error
         finally:
             self.connections.give_back(reader)
 
@@ -218,6 +231,9 @@ class Datastore(SQLiteDatastore):
                 try:
                     connection = self._take_turn(turn, durable)
                 except BusyError as busy:
+                    mine = busy.here and self._open_in == get_ident()
+                    if mine and self._group is not None and self._group.gives_way():
+                        continue
                     if wait == 0:
                         raise
                     in_the_way = busy
@@ -241,7 +257,7 @@ class Datastore(SQLiteDatastore):
             self._release()
             if is_busy(error):
                 raise BusyError(here=False) from error
-            raise self._said(error) from error
+            raise self.said(error) from error
         except BaseException:
             self._release()
             raise
@@ -258,7 +274,7 @@ class Datastore(SQLiteDatastore):
         except BaseException as error:
             self.connections.undo(connection)
             if isinstance(error, sqlite3.Error):
-                raise self._said(error) from error
+                raise self.said(error) from error
             raise
         if then is not None:
             then(result)
@@ -308,7 +324,8 @@ class Datastore(SQLiteDatastore):
                         self._release()
             turn = self._wait(BusyError(here=True), deadline, None)
 
-    def _said(self, error: sqlite3.Error) -> Exception:
+    def said(self, error: sqlite3.Error) -> Exception:
+        """The error to raise instead of SQLite's; the file may be looked at anew."""
         if is_about_the_file(error):
             self.connections.doubt()
         return translated(error, self.place)

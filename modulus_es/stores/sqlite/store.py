@@ -16,6 +16,7 @@ from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Rec
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.failures import BusyError
+from modulus_es.stores.sqlite.group import Group
 from modulus_es.stores.sqlite.outbox import recorded_routes
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
 from modulus_es.stores.sqlite.rows import changing
@@ -70,6 +71,10 @@ class SQLiteStore:
         """Undo what was done in a transaction that `begin` opened."""
         if connection is not None:
             self._datastore.undo(connection)
+
+    def group(self) -> Group:
+        """Begin a group: deliveries that are written in one transaction, a savepoint each."""
+        return Group(self, self._datastore, self._clock, self._inbox, self._record)
 
     async def commit(
         self,

@@ -1,0 +1,5 @@
+"""Crashes, with deliveries that are committed in groups: the same rules hold."""
+
+from __future__ import annotations
+
+from test_crashes import *  # noqa: F403

@@ -1,0 +1,5 @@
+"""The ledger, with deliveries that are committed in groups: the same rules hold."""
+
+from __future__ import annotations
+
+from test_ledger import *  # noqa: F403
