@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,6 +16,7 @@ HEIGHT = 36
 _WIDEST = 250
 _SLANT = 10
 _LEGEND = 26
+_BAND = 22
 _TRIED = 6
 """How far the places are apart at which a module's name is tried."""
 
@@ -59,7 +61,7 @@ def graph_scene(
         scene.add(_edge(edge, layout))
     passed = _passed(layout)
     for module, place in layout.groups.items():
-        scene.add(_heading(module, place, passed))
+        scene.add(_heading(module, place, passed[place.y]))
     for node in nodes:
         scene.add(_node(node, layout.boxes[node.id]))
     if nodes:
@@ -69,32 +71,35 @@ def graph_scene(
     return scene, layout
 
 
-def _heading(module: str, place: Placed, passed: Sequence[tuple[float, float]]) -> Label:
+def _heading(module: str, place: Placed, passed: Sequence[float]) -> Label:
     """A module's name at the top, where the fewest edges pass: leftmost, then rightmost."""
     name = fitted(module, place.width - 20, 12, bold=True)
     wide = width_of(name, 12, bold=True)
     last = max(place.x + place.width - 10 - wide, place.x + 10.0)
-    across = [x for x, y in passed if place.y + 2 <= y <= place.y + 22]
 
     def crossed(start: float) -> int:
-        return sum(start - 4 <= x <= start + wide + 4 for x in across)
+        return bisect_right(passed, start + wide + 4) - bisect_left(passed, start - 4)
 
     between = range(place.x + 10, int(last) + 1, _TRIED)
     start = min([place.x + 10.0, last, *map(float, between)], key=crossed)
     return Label(start, place.y + 16, name, "heading", fit=_fit(name, 12))
 
 
-def _passed(layout: Layout) -> list[tuple[float, float]]:
-    """Points along the edges, near enough to each other to tell where they pass."""
-    points = []
+def _passed(layout: Layout) -> dict[int, list[float]]:
+    """Where along x edges pass at the height of each heading, in order."""
+    tops = sorted({place.y for place in layout.groups.values()})
+    found: dict[int, list[float]] = {top: [] for top in tops}
     for route in layout.routes.values():
         for (x, y), (to_x, to_y) in pairwise(route.stops):
-            for step in range(33):
-                t = step / 32
-                # The curve's course across the layers: level at both ends.
-                along = y + (to_y - y) * (1.5 * t * (1 - t) + t * t * t)
-                points.append((x + (to_x - x) * t * t * (3 - 2 * t), along))
-    return points
+            low, high = (y, to_y) if y < to_y else (to_y, y)
+            for top in tops[bisect_left(tops, low - _BAND) : bisect_right(tops, high)]:
+                for step in range(33):
+                    t = step / 32
+                    # The curve's course across the layers: level at both ends.
+                    along = y + (to_y - y) * (1.5 * t * (1 - t) + t * t * t)
+                    if top <= along <= top + _BAND:
+                        found[top].append(x + (to_x - x) * t * t * (3 - 2 * t))
+    return {top: sorted(across) for top, across in found.items()}
 
 
 def _width(node: Drawn) -> int:

@@ -76,7 +76,18 @@ class Looking:
         """The handler graph, with the traffic that there was.
 
         ``module`` shows one module, ``around`` what lies at most ``depth`` edges
-        from the messages and handlers of that name.
+        from the messages and handlers of that name. Raises ValueError where
+        nothing has that name.
+
+        >>> from modulus_es import Command, System
+        >>> class PlaceOrder(Command[None]): ...
+        >>> system = System(seed=7)
+        >>> @system.module("orders").handles(PlaceOrder)
+        ... async def place_order(command: PlaceOrder) -> None: ...
+        >>> system.graph()
+        HandlerGraph(1 module, 1 command, 1 handler, 1 edge)
+        >>> system.graph().to_svg().startswith("<svg ")
+        True
         """
         from modulus_es.views import of_system
 
@@ -102,6 +113,18 @@ class Looking:
         what led to what. ``axis`` is broken, log or linear: what becomes of a wait
         that dwarfs all the rest. Raises ValueError for another axis, and for a
         time without a time zone.
+
+        >>> import asyncio
+        >>> from modulus_es import Command, System
+        >>> class PlaceOrder(Command[None]): ...
+        >>> system = System(seed=7)
+        >>> @system.module("orders").handles(PlaceOrder)
+        ... async def place_order(command: PlaceOrder) -> None: ...
+        >>> _ = asyncio.run(system.send(PlaceOrder()))
+        >>> system.timeline()
+        Timeline(0 messages, 1 lane, 1 done, 2024-01-01T00:00:00Z)
+        >>> system.timeline().to_svg().startswith("<svg ")
+        True
         """
         from modulus_es.views import of_system
 
@@ -126,10 +149,15 @@ class Looking:
         >>> from modulus_es import System
         >>> System(seed=7).sequence("checkout-17")
         SequenceDiagram(nothing yet)
+        >>> System(seed=7).sequence("checkout-17").to_svg().startswith("<svg ")
+        True
         """
         from modulus_es.views import of_system
 
-        return of_system.sequence(self._system, correlation)
+        picture = of_system.sequence(self._system, correlation)
+        again = partial(self.timeline, correlation=correlation)
+        picture.explored_with(lambda: self._explored(self.graph, again))
+        return picture
 
     def catalogue(self) -> Catalogue:
         """The event catalogue: every contract between the modules, with its JSON Schema.

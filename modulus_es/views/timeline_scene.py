@@ -69,7 +69,9 @@ class _Drawing:
         names = {name for life in self._lives for name in life.lane}
         widest = max(width_of(shown(name), 12, bold=True) for name in names)
         self._left = _MARGIN + 24.0 + min(max(widest, 100), 190)
-        begin, end = [micros(mark.time) for mark in marks], [micros(mark.end) for mark in marks]
+        begin = [micros(mark.time) for mark in marks]
+        # Where marks are counted, only moments are left, and they end as they begin.
+        end = begin if self._counted else [micros(mark.end) for mark in marks]
         room: dict[int, float] = defaultdict(float)
         for time, step in zip(begin, self._steps, strict=True):
             room[time] = max(room[time], float(step * _STEP))

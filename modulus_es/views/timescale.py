@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from heapq import nlargest
 from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,7 +36,8 @@ def micros(time: datetime) -> int:
     >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
     1000000
     """
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def moment(time: int) -> datetime:
@@ -189,7 +191,7 @@ def _exact(time: int) -> int:
 def _dwarfing(gaps: Sequence[int]) -> set[int]:
     """The gaps that are to be broken, the longest first."""
     left, cut = sum(gaps), set()
-    for index in sorted(range(len(gaps)), key=lambda i: (-gaps[i], i))[:_MOST_BREAKS]:
+    for index in nlargest(_MOST_BREAKS, range(len(gaps)), key=gaps.__getitem__):
         left -= gaps[index]
         if not left or gaps[index] < _DWARFS * left:
             break
