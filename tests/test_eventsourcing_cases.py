@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from unittest import TestCase
+from uuid import UUID
 
 import pytest
 from eventsourcing import popo, sqlite
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.cipher import AESCipher
+from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import AggregateRecorder
 from eventsourcing.tests import application, persistence
 from eventsourcing.utils import Environment, get_topic
@@ -224,3 +229,89 @@ def test_each_of_our_persistence_modules_shows_exactly_one_factory() -> None:
     ):
         environment = Environment("", {"PERSISTENCE_MODULE": module, "SQLITE_DBNAME": ":memory:"})
         assert type(factory.construct(environment)) is factory
+
+
+CASES = (
+    persistence.AggregateRecorderTestCase,
+    persistence.ApplicationRecorderTestCase,
+    persistence.TrackingRecorderTestCase,
+    persistence.ProcessRecorderTestCase,
+    persistence.NonInterleavingNotificationIDsBaseCase,
+    persistence.InfrastructureFactoryTestCase,
+    application.ExampleApplicationTestCase,
+    application.ApplicationTestCase,
+)
+
+
+def classes_of(case: type[Any]) -> list[type[Any]]:
+    """The classes here that run one of their cases."""
+    return [
+        value
+        for name, value in globals().items()
+        if name.startswith("Test") and isinstance(value, type) and issubclass(value, case)
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_each_of_their_cases_runs_over_memory_and_over_a_file(case: type[Any]) -> None:
+    names = " ".join(cls.__name__ for cls in classes_of(case))
+    assert "InMemory" in names
+    assert "InFile" in names or "InSQLite" in names
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_their_cases_run_unchanged(case: type[Any]) -> None:
+    """One is optional, and runs all the same: who has no subscription takes it up so."""
+    for cls in classes_of(case):
+        ours = {
+            name
+            for base in cls.__mro__[: cls.__mro__.index(case)]
+            if base.__module__ == __name__
+            for name in vars(base)
+            if name.startswith("test")
+        }
+        assert ours <= {"test_insert_subscribe"}
+
+
+class Note(Aggregate):
+    @event("Written")
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @event("Changed")
+    def change(self, text: str) -> None:
+        self.text = text
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_encryption_compression_and_snapshots_are_chosen_by_their_environment_variables(
+    kind: str, tmp_path: Path
+) -> None:
+    environment = {
+        "PERSISTENCE_MODULE": f"modulus_es.stores.{kind}",
+        "SQLITE_DBNAME": str(tmp_path / "notes.db"),
+        "CIPHER_KEY": AESCipher.create_key(16),
+        "CIPHER_TOPIC": "eventsourcing.cipher:AESCipher",
+        "COMPRESSOR_TOPIC": "eventsourcing.compressor:ZlibCompressor",
+        "IS_SNAPSHOTTING_ENABLED": "y",
+    }
+    app = Application[UUID](env=environment)
+    note = Note("a secret " * 100)
+    app.save(note)
+    note.change("another secret")
+    app.save(note)
+    app.take_snapshot(note.id)
+    note.change("the last secret")
+    app.save(note)
+    stored = app.recorder.select_events(note.id)
+    assert len(stored) == 3
+    assert not [each for each in stored if b"secret" in each.state]
+    assert len(stored[0].state) < 300
+    assert app.snapshots is not None
+    [snapshot] = app.snapshots.get(note.id)
+    assert snapshot.originator_version == 2
+    found: Note = app.repository.get(note.id)
+    assert (found.text, found.version) == ("the last secret", 3)
+    with pytest.raises(AggregateNotFoundError):
+        app.repository.get(UUID(int=1))
+    app.close()

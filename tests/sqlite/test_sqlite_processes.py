@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,16 +199,54 @@ def test_a_lease_holder_that_was_frozen_does_no_harm_when_it_thaws(
     shop.agree()
 
 
-def test_a_file_written_on_one_python_goes_on_on_another_and_back(
-    open_shop: Open, url: str
-) -> None:
-    pythons = os.environ.get("MODULUS_ES_PYTHONS", "").split()
-    if not pythons:
-        pytest.skip("MODULUS_ES_PYTHONS names no other Python that has what is needed")
+CLAIM = """
+import asyncio, sys
+from datetime import timedelta
+from shop import Shop
+shop = Shop(sys.argv[1])
+[row] = asyncio.run(shop.orders.store.claim_outbox(
+    "orders.relay-1", shop.system.now(), timedelta(seconds=30), 1, shop.system.transport.routes()
+))
+"""
+
+
+def test_two_processes_on_one_file_never_claim_under_one_name(open_shop: Open, url: str) -> None:
     shop = open_shop()
-    run(shop.place("A1"))
-    shop.system.close()
-    script = """
+    run(shop.place("A1", "A2", "A3"))
+    for _ in range(2):
+        _, errors = python(CLAIM, url).communicate()
+        assert errors == ""
+    routes = shop.system.transport.routes()
+    now, lease = shop.system.now(), timedelta(seconds=30)
+    assert len(run(shop.orders.store.claim_outbox("orders.relay-1", now, lease, 9, routes))) == 1
+    beside = sqlite3.connect(url.removeprefix("sqlite:///"))
+    owners = beside.execute("SELECT claimed_by FROM modulus_outbox_orders").fetchall()
+    beside.close()
+    assert [owner.partition("@")[0] for (owner,) in owners] == ["orders.relay-1"] * 3
+    assert len(set(owners)) == 3
+
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def other_pythons() -> list[str]:
+    """The gate's environments for other Pythons than this one, and those that are named."""
+    named = os.environ.get("MODULUS_ES_PYTHONS", "").split()
+    listed = ROOT / "build" / "pythons.txt"
+    lines = listed.read_text("utf-8").splitlines() if listed.is_file() else []
+    versions = [line.split(" ", 1)[0] for line in lines]
+    folders = [".venv", *(f".venv-{version}" for version in versions[1:])]
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    gate = {
+        version: ROOT / folder / "bin" / "python"
+        for version, folder in zip(versions, folders, strict=False)
+    }
+    return named or [
+        str(python) for version, python in gate.items() if version != here and python.is_file()
+    ]
+
+
+CONTINUE = """
 import sys
 from shop import Shop, run
 shop = Shop(sys.argv[1])
@@ -212,12 +254,25 @@ run(shop.place(sys.argv[2]))
 run(shop.system.run())
 shop.agree()
 shop.system.close()
+print(sys.version_info[:2])
 """
-    for number, executable in enumerate(pythons):
-        _, errors = python(script, url, number, interpreter=executable).communicate()
+
+
+@pytest.mark.skipif(not other_pythons(), reason="there is no environment of another Python")
+def test_a_file_written_on_one_python_goes_on_on_another_and_back(
+    open_shop: Open, url: str
+) -> None:
+    shop = open_shop()
+    run(shop.place("A1"))
+    shop.system.close()
+    versions = {str(sys.version_info[:2])}
+    for number, executable in enumerate(other_pythons()):
+        said, errors = python(CONTINUE, url, number, interpreter=executable).communicate()
         assert errors == ""
+        versions.add(said.strip())
+    assert len(versions) == 1 + len(other_pythons())
     again: Any = open_shop()
     run(again.place("back"))
     run(again.system.run())
     again.agree()
-    assert len(again.recorded("orders", "Order.Placed")) == 2 + len(pythons)
+    assert len(again.recorded("orders", "Order.Placed")) == 1 + len(versions)

@@ -151,7 +151,7 @@ def test_a_unit_of_work_that_is_dropped_holds_nobody_up(shop: Shop) -> None:
 
 
 def test_a_second_open_transaction_in_one_thread_is_refused_at_once(open_shop: Open) -> None:
-    shop = open_shop(store="") if False else open_shop()
+    shop = open_shop()
 
     async def work() -> None:
         async with shop.orders.unit_of_work() as uow:
