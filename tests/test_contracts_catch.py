@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from modulus_es import system
 from modulus_es.clock import START
 from modulus_es.stores.memory import MemoryDatabase, MemoryFactory, MemoryStore
 from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Receipt, Routes
@@ -28,6 +29,8 @@ from modulus_es.testing.contracts import (
     SharingContract,
     StoreBench,
     StoreContract,
+    SystemBench,
+    SystemContract,
     TransactionContract,
     broken_promises,
     promises,
@@ -703,6 +706,55 @@ def test_a_store_that_breaks_a_promise_is_found_out(liar: type[Any], contract: t
 def test_no_test_of_the_contract_is_one_that_cannot_fail() -> None:
     failed = frozenset[str]().union(*(broken_by(*case) for case in CASES))
     assert sorted({promise.name for promise in promises(StoreContract)} - failed) == []
+
+
+class CountsOpeningsFromTwo(MemoryDatabase):
+    @property
+    def session(self) -> int:
+        return 2
+
+
+class ForgetsTypes(MemoryStore):
+    async def commit(self, events: Any, *rest: Any) -> Sequence[int]:
+        for event in events:
+            event.__dict__["state"] = event.state.replace(b"1.10", b"1.1")
+        return await super().commit(events, *rest)
+
+
+SYSTEM_LIARS = (
+    CountsOpeningsFromTwo,
+    ForgetsTypes,
+    TakesAPlaceTwice,
+    RecognisesNothing,
+    ForgetsTheMark,
+    NeverNotesADelivery,
+    IsNeverDue,
+    PromisesTooMuch,
+)
+
+
+@pytest.fixture
+def systems_broken_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Any]], set[str]]:
+    def broken(liar: type[Any]) -> set[str]:
+        opener = {"liar": lambda _: bench_of(liar).open()}
+        monkeypatch.setattr(system, "_STORES", {**system._STORES, **opener})
+        return set(broken_promises(SystemContract, lambda: SystemBench("liar://")))
+
+    return broken
+
+
+@pytest.mark.parametrize("liar", SYSTEM_LIARS)
+def test_a_system_on_a_store_that_breaks_a_promise_finds_it_out(
+    liar: type[Any], systems_broken_by: Callable[[type[Any]], set[str]]
+) -> None:
+    assert systems_broken_by(liar)
+
+
+def test_no_test_of_whole_systems_is_one_that_cannot_fail(
+    systems_broken_by: Callable[[type[Any]], set[str]],
+) -> None:
+    failed = set[str]().union(*map(systems_broken_by, SYSTEM_LIARS))
+    assert sorted({promise.name for promise in promises(SystemContract)} - failed) == []
 
 
 def test_no_two_contracts_have_a_test_of_one_name() -> None:

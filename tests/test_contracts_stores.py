@@ -10,7 +10,7 @@ import pytest
 from modulus_es.stores.memory import MemoryDatabase
 from modulus_es.stores.port import Database
 from modulus_es.stores.sqlite import SQLiteDatabase
-from modulus_es.testing.contracts import StoreContract
+from modulus_es.testing.contracts import StoreContract, SystemContract
 
 Open = Callable[[], Database]
 
@@ -31,3 +31,21 @@ class TestSQLiteMemory(StoreContract):
     @pytest.fixture
     def open_database(self) -> Open:
         return lambda: SQLiteDatabase("sqlite:///:memory:")
+
+
+class TestSystemInMemory(SystemContract):
+    @pytest.fixture
+    def store_url(self) -> str:
+        return "memory://"
+
+
+class TestSystemInSQLiteFile(SystemContract):
+    @pytest.fixture
+    def store_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/store.db"
+
+
+class TestSystemInSQLiteMemory(SystemContract):
+    @pytest.fixture
+    def store_url(self) -> str:
+        return "sqlite:///:memory:"

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from modulus_es import (
     Aggregate,
     Clock,
@@ -18,7 +16,6 @@ from modulus_es import (
     Error,
     Failure,
     IntegrationEvent,
-    LeaseLostError,
     Module,
     Retry,
     System,
@@ -26,7 +23,7 @@ from modulus_es import (
     event,
 )
 from modulus_es.clock import START
-from modulus_es.stores.port import Handled, InboxRow
+from modulus_es.stores.port import InboxRow
 
 
 class Said(IntegrationEvent):
@@ -369,22 +366,6 @@ async def test_a_delivery_that_somebody_else_finished_meanwhile_leaves_no_effect
     assert noted(hearer) == [1]
     outcomes = [d.outcome for d in system.trace.deliveries()]
     assert outcomes == ["done", "duplicate"]
-
-
-async def test_a_mark_of_a_row_that_is_no_longer_mine_is_refused() -> None:
-    system, _, hearer = pair()
-
-    @hearer.on(Said)
-    def hear(said: Said) -> None: ...
-
-    await hearer.consumer.receive([envelope()])
-    lease, names = timedelta(seconds=30), frozenset(["hear"])
-    (row,) = await hearer.store.claim_inbox("first", at(0), lease, 1, names)
-    await system.advance(31)
-    assert only(hearer).status == "done"
-    late = Handled(row, "first", "done", at(31))
-    with pytest.raises(LeaseLostError, match="its lease ran out and another consumer took over"):
-        await hearer.store.commit([], [], late)
 
 
 # Commands over the bus

@@ -399,13 +399,3 @@ async def test_a_purge_works_in_batches() -> None:
     later = datetime.now(UTC) + timedelta(days=40_000)
     assert await sender.store.purge(later, limit=1000) == 1000
     assert await system.purge(timedelta(seconds=-1)) == 1_500
-
-
-async def test_a_position_is_not_used_again_after_a_purge() -> None:
-    system, sender, hearer = pair()
-    hears(hearer, [])
-    await sender.bus.publish(Said(1))
-    await system.run()
-    await system.purge(timedelta(seconds=-1))
-    await sender.bus.publish(Said(2))
-    assert only(sender).position == 2

@@ -23,6 +23,7 @@ from modulus_es.testing.contracts.routing import RoutingContract
 from modulus_es.testing.contracts.sessions import SessionContract, SharingContract
 from modulus_es.testing.contracts.store import StoreContract
 from modulus_es.testing.contracts.store_bench import StoreBench
+from modulus_es.testing.contracts.systems import SystemBench, SystemContract
 from modulus_es.testing.contracts.transactions import (
     ConnectionContract,
     TransactionContract,
@@ -49,6 +50,8 @@ __all__ = [
     "SharingContract",
     "StoreBench",
     "StoreContract",
+    "SystemBench",
+    "SystemContract",
     "TransactionContract",
     "TransportBench",
     "TransportContract",
