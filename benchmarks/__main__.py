@@ -1,7 +1,7 @@
 """Measure, print the tables, and write the results and the page.
 
 python -m benchmarks                      everything; writes benchmarks/results and the page
-python -m benchmarks --quick              a short form of it; writes to build/benchmarks
+python -m benchmarks --quick              less of it, and no curves; writes to build/benchmarks
 python -m benchmarks save rebuild-file    the subjects whose key begins so; the page keeps the rest
 python -m benchmarks --only modulus       the rows whose name has that in it; writes to build
 python -m benchmarks --rounds 3           fewer rounds, or more
@@ -84,12 +84,13 @@ def main(arguments: list[str]) -> int:
     lasting = not (given.quick or given.only)
     if not given.page:
         wanted = tuple(given.subjects)
+        short = not (wanted or given.curves)
         chosen = [
             subject
             for subject in all_subjects()
             if (not wanted or subject.key.startswith(wanted))
             and not (given.curves and not subject.axis)
-            and not (given.no_curves and subject.axis)
+            and not (subject.axis and (given.no_curves or (given.quick and short)))
         ]
         rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
         results = RESULTS if lasting else SCRATCH

@@ -97,7 +97,7 @@ class Row:
     per: int = 0
     """How many units there are in one item of this row; 0 where the subject says it."""
     long: bool = False
-    """Whether a quick run leaves it out."""
+    """Whether a quick run leaves it out, and a full one does not warm it up."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def measure(
         # Nobody is always first, nor always behind the same other one.
         shift = number % len(pairs) if pairs else 0
         for row, measured in pairs[shift:] + pairs[:shift]:
-            if measured.error or measured.skipped:
+            if measured.error or measured.skipped or (row.long and number == 0):
                 continue
             count = max(1, measured.count // 10) if number == 0 else measured.count
             try:

@@ -101,22 +101,15 @@ def _measured_on(results: Sequence[Result]) -> list[str]:
 
 def _marks(results: Sequence[Result]) -> list[str]:
     lines = ["## The marks", "", "| subject | mark | figure | met |", "|---|---|---|---|"]
-    missed, unknown = [], []
+    verdicts = [mark["met"] for result in results for mark in result["marks"]]
     for result in results:
         for mark in result["marks"]:
             figure = "" if mark["figure"] is None else verdict(mark).rpartition(",")[0]
             met = {True: "yes", False: "**no**", None: "not measured"}[mark["met"]]
             lines.append(f"| {result['title']} | {mark['mark']} | {figure} | {met} |")
-            said = f"{result['title']}, {mark['mark']}"
-            if mark["met"] is False:
-                missed.append(f"{said}: {figure}")
-            elif mark["met"] is None:
-                unknown.append(said)
-    count = sum(len(result["marks"]) for result in results)
-    lines += ["", f"{count} marks, {len(missed)} of them not met, {len(unknown)} not measured."]
-    if missed:
-        lines += ["", "Not met:", "", *(f"- {said}" for said in missed)]
-    return [*lines, ""]
+    missed, unknown = verdicts.count(False), verdicts.count(None)
+    said = f"{len(verdicts)} marks: {missed} not met, {unknown} not measured."
+    return [*lines, "", said, ""]
 
 
 def _table(result: Result) -> list[str]:
@@ -124,7 +117,7 @@ def _table(result: Result) -> list[str]:
     title = result["title"] if not result["axis"] else f"{result['title']}, by {result['axis']}"
     also = [name for row in result["rows"] for name in row.get("also", {})]
     also = list(dict.fromkeys(also))
-    heads = ["", f"one of {result['unit']}", f"{result['unit']}/s", "spread", "x", *also]
+    heads = ["", "time for one", f"{result['unit']}/s", "spread", "x", *also]
     if result["clock"] == "wall":
         heads.append("of it CPU")
     lines = [f"**{title}** ({clock})", "", _cells(heads), _cells(["---"] * len(heads))]

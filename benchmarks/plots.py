@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.transforms import blended_transform_factory
 
 from benchmarks.report import short_time
 
@@ -66,7 +67,13 @@ def bars(results: Sequence[Result], path: Path) -> None:
             axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
             least, most = rows[0]["per_second"], rows[-1]["per_second"]
             axes.set_xlim(least / 3, most * 4)
-            axes.set_title(f"{result['title']}: {result['unit']} a second", loc="left")
+            axes.text(
+                0.01,
+                1.0 + 0.12 / max(len(rows), 4),
+                f"{result['title']}: {result['unit']} a second",
+                transform=blended_transform_factory(figure.transFigure, axes.transAxes),
+                weight="bold",
+            )
             axes.tick_params(axis="y", length=0)
         figure.legend(
             handles=list(seen.values()), loc="outside lower center", ncols=len(seen), frameon=False
@@ -80,30 +87,39 @@ def lines(results: Sequence[Result], path: Path) -> None:
         figure = Figure(figsize=(8.6, 3.6))
         figure.set_layout_engine("constrained")
         axes = figure.subplots()
-        tops = []
+        costs: list[float] = []
+        places: dict[float, float] = {}
         for number, result in enumerate(results):
             rows = [row for row in _measured(result) if "x" in row]
-            xs = [max(row["x"], 1) for row in rows]
-            ys = [row["seconds"] * 1e6 for row in rows]
+            least = min(row["x"] for row in rows if row["x"] > 0)
+            # On a logarithmic scale there is no nought: it is drawn a decade before the first.
+            xs = [row["x"] or least / 10 for row in rows]
+            places |= {place: row["x"] for place, row in zip(xs, rows, strict=True)}
+            ys = [row["seconds"] for row in rows]
             colour, marker = LINES[number % 4], MARKERS[number % 4]
-            axes.plot(xs, ys, color=colour, marker=marker, markersize=5, label=result["title"])
-            tops += ys
+            axes.plot(xs, ys, color=colour, marker=marker, markersize=5, label=_label(result))
+            costs += ys
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_ylim(min(tops) / 2, max(tops) * 2)
-        axes.set_xlabel(", ".join(dict.fromkeys(result["axis"] for result in results)))
-        axes.set_ylabel("microseconds a unit")
-        ticks = _ticks(min(tops) / 2, max(tops) * 2)
-        axes.set_yticks(ticks, [short_time(tick / 1e6) for tick in ticks])
+        axes.set_ylim(min(costs) / 2, max(costs) * 2)
+        axes.set_xticks(list(places), [f"{x:,.0f}" for x in places.values()])
+        axes.set_xlabel(" / ".join(dict.fromkeys(result["axis"] for result in results)))
+        ticks = _ticks(min(costs) / 2, max(costs) * 2)
+        axes.set_yticks(ticks, [short_time(tick) for tick in ticks])
         axes.minorticks_off()
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axes.set_ylabel("cost of one")
+        axes.set_ylabel("time for one")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, ncols=1)
         _save(figure, path)
 
 
+def _label(result: Result) -> str:
+    unit = "" if result["unit"] == result["axis"] else f" ({result['unit']})"
+    return result["title"] + unit
+
+
 def _ticks(least: float, most: float) -> list[float]:
-    wanted = [base * 10**power for power in range(-4, 9) for base in (1, 2, 5)]
+    wanted = [base * 10.0**power for power in range(-9, 3) for base in (1, 2, 5)]
     return [tick for tick in wanted if least <= tick <= most]
 
 

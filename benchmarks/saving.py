@@ -18,7 +18,7 @@ OURS = "modulus_es, with a message in the outbox"
 NORMAL = "modulus_es, synchronous=NORMAL"
 THEIRS = "eventsourcing Application.save, no outbox"
 FULL = "limit: bare sqlite3, same bytes and transactions"
-BARE_NORMAL = "limit: the same, synchronous=NORMAL"
+BARE_NORMAL = "limit: bare sqlite3, synchronous=NORMAL"
 
 
 async def ours(lines: int, how: str, work: Work) -> None:
