@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 
 from benchmarks import publish
+from benchmarks.curves.points import FLAT, flat, points, shared_points
 from benchmarks.end_to_end import place_all, two_modules
-from benchmarks.harness import Row, Subject, Work
+from benchmarks.harness import Subject, Work
 from benchmarks.marks import Mark
 from benchmarks.orders import OrderCreated
 from benchmarks.peers.messaging import totals
@@ -110,22 +111,6 @@ async def table_of_trace(records: int, work: Work) -> None:
 
 def subjects() -> list[Subject]:
     """Curves over handlers, modules and records."""
-
-    def points(run, sizes, long=10**9, **more):  # type: ignore[no-untyped-def]
-        return [
-            Row(f"{size:,}", "ours", partial(run, size), x=size, long=size > long, **more)
-            for size in sizes
-        ]
-
-    def flat(sizes):  # type: ignore[no-untyped-def]
-        return [Mark(f"{sizes[-1]:,}", "cost", 1.1, f"{sizes[0]:,}")]
-
-    def per_handler(run):  # type: ignore[no-untyped-def]
-        return [
-            Row(f"{n:,}", "ours", partial(run, n), share=max(0.005, 1 / n), x=n, per=n)
-            for n in HANDLERS
-        ]
-
     return [
         Subject(
             "curve-handlers",
@@ -133,9 +118,9 @@ def subjects() -> list[Subject]:
             "handler calls",
             "cpu",
             4000,
-            per_handler(publish.ours),
-            "1",
-            [Mark("1,000", "cost", 1.1, "100")],
+            shared_points(publish.ours, HANDLERS),
+            against="1",
+            marks=[Mark("1,000", "cost", FLAT, "100")],
             axis="handlers",
             figure="handlers",
         ),
@@ -145,8 +130,8 @@ def subjects() -> list[Subject]:
             "handler calls",
             "cpu",
             4000,
-            per_handler(publish.bare_loop),
-            "1",
+            shared_points(publish.bare_loop, HANDLERS),
+            against="1",
             axis="handlers",
             figure="handlers",
         ),
@@ -156,9 +141,9 @@ def subjects() -> list[Subject]:
             "messages",
             "cpu",
             500,
-            points(among_modules, MODULES),
-            "1",
-            flat(MODULES),
+            points(among_modules, MODULES, 64),
+            against="1",
+            marks=flat(MODULES),
             axis="modules beside",
             figure="modules",
         ),
@@ -168,12 +153,9 @@ def subjects() -> list[Subject]:
             "deliveries",
             "cpu",
             500,
-            [
-                Row(f"{n:,}", "ours", partial(listened_by, n), share=max(0.02, 1 / n), x=n, per=n)
-                for n in MODULES
-            ],
-            "1",
-            [Mark("64", "cost", 1.1, "8")],
+            shared_points(listened_by, MODULES, 0.02),
+            against="1",
+            marks=[Mark("64", "cost", FLAT, "8")],
             axis="modules that listen",
             figure="modules",
         ),
@@ -184,8 +166,8 @@ def subjects() -> list[Subject]:
             "cpu",
             5000,
             points(publishing_traced, TRACES, 100_000),
-            "1,000",
-            flat(TRACES),
+            against="1,000",
+            marks=flat(TRACES),
             rounds=0.5,
             axis="records in the trace",
             figure="trace",
@@ -196,11 +178,9 @@ def subjects() -> list[Subject]:
             "deliveries",
             "cpu",
             1,
-            [
-                Row(f"{n:,}", "ours", partial(table_of_trace, n), x=n, per=n, long=n > 100_000)
-                for n in TRACES
-            ],
-            "1,000",
+            [replace(row, per=int(row.x or 1)) for row in points(table_of_trace, TRACES, 100_000)],
+            against="100,000",
+            marks=[Mark("1,000,000", "cost", FLAT, "100,000")],
             rounds=0.5,
             quick=1,
             axis="records in the trace",

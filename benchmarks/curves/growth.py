@@ -5,6 +5,7 @@ file is filled beforehand, and a process opens it and sends some more.
 
 python -m benchmarks.curves.growth memory 1000000 60
 python -m benchmarks.curves.growth file sqlite:////folder/file.db
+python -m benchmarks.curves.growth frame sqlite:////folder/file.db 10000
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import json
 import resource
 import sys
 import time
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from benchmarks.curves.filled import messages_file
+from benchmarks.curves.filled import messages_file, orders_file
+from benchmarks.curves.points import flat, points
+from benchmarks.curves.stores import SIZES
 from benchmarks.end_to_end import place_all, two_modules
 from benchmarks.harness import NotHereError, Row, Subject, Work
 from benchmarks.marks import Mark
@@ -81,6 +85,20 @@ async def on_file(url: str) -> list[Point]:
     return [{"cpu": cpu / 500, "wall": wall / 500, "megabytes": megabytes()}]
 
 
+async def frame(url: str, events: int) -> list[Point]:
+    """Make the table of a file's events."""
+    system = System(seed=7, store=url)
+    system.module("orders")
+    cpu, wall = time.process_time(), time.perf_counter()
+    made = system.events()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if len(made) < events:
+        raise AssertionError(f"{len(made)} rows of {events}")
+    size = float(made.memory_usage(deep=True).sum()) / 2**20
+    found = {"cpu": cpu / len(made), "wall": wall / len(made), "megabytes": megabytes()}
+    return [found | {"of them the table": size}]
+
+
 async def child(*arguments: str) -> Any:
     """What a process of its own measures."""
     process = await asyncio.create_subprocess_exec(
@@ -123,6 +141,16 @@ async def filled(messages: int, work: Work) -> None:
     work.did(work.count)
 
 
+async def framed(events: int, work: Work) -> None:
+    """A process that makes the table of a file of so many events."""
+    url, _ = await orders_file(events)
+    (point,) = await child("frame", url, str(events))
+    work.took(point["cpu"] * events, point["wall"] * events)
+    for what in ("megabytes", "of them the table"):
+        work.note(what, point[what])
+    work.did(1)
+
+
 def subjects() -> list[Subject]:
     """In memory, where all of it is kept, and in a file, where memory has to be bounded."""
     grown = Grown()
@@ -159,11 +187,27 @@ def subjects() -> list[Subject]:
             axis="messages before",
             figure="growth",
         ),
+        Subject(
+            "curve-store-frame",
+            "system.events(), of a file, in a process of its own",
+            "events",
+            "cpu",
+            1,
+            [replace(row, per=int(row.x or 1)) for row in points(framed, SIZES, 100_000)],
+            against=f"{SIZES[0]:,}",
+            marks=flat(SIZES),
+            rounds=0.3,
+            quick=1,
+            axis="events in the store",
+            figure="stores",
+        ),
     ]
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "memory":
         print(json.dumps(asyncio.run(in_memory(int(sys.argv[2]), float(sys.argv[3])))))
+    elif sys.argv[1] == "frame":
+        print(json.dumps(asyncio.run(frame(sys.argv[2], int(sys.argv[3])))))
     else:
         print(json.dumps(asyncio.run(on_file(sys.argv[2]))))
