@@ -11,6 +11,7 @@ from modulus_es import (
     Aggregate,
     Command,
     IntegrationEvent,
+    Mediator,
     MessageBus,
     Module,
     SerializationError,
@@ -205,6 +206,38 @@ async def test_the_key_of_a_command_being_handled_is_passed_on_too() -> None:
         await bus.publish(Said(command.n))
 
     await sender.bus.send(Do(1), to="hearer", key="k")
+    await system.run()
+    assert only(hearer).envelope.key == "k"
+
+
+async def test_a_command_that_a_handler_sends_passes_the_key_on() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.handles(Do)
+    async def do(command: Do, bus: MessageBus) -> None:
+        await bus.publish(Anything(None))
+
+    @hearer.on(Said)
+    async def hear(said: Said, mediator: Mediator) -> None:
+        await mediator.send(Do(said.n))
+
+    await sender.bus.publish(Said(1), key="k")
+    await system.run()
+    assert only(hearer).envelope.key == "k"
+
+
+async def test_an_after_commit_handler_passes_the_key_on() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.on(Note.Written)
+    async def written(event: Note.Written, bus: MessageBus) -> None:
+        await bus.publish(Anything(None))
+
+    @hearer.on(Said)
+    def hear(said: Said, uow: UnitOfWork) -> None:
+        uow.add(Note(said.n))
+
+    await sender.bus.publish(Said(1), key="k")
     await system.run()
     assert only(hearer).envelope.key == "k"
 

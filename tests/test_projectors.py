@@ -270,7 +270,7 @@ async def test_a_replay_begins_at_a_time_or_a_position(
         await system.advance(60)
         await orders.save(Order(2))
     orders.projects(Order.Placed)(one)
-    since: Any = 2 if as_position else START + timedelta(seconds=1)
+    since: Any = 2 if as_position else START + timedelta(seconds=60)
     assert await orders.replay("one", since=since) == 1
     assert bodies(orders) == [b'{"total":2}']
 

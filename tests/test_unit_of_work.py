@@ -602,6 +602,25 @@ async def test_an_interrupted_commit_is_raised_when_its_outcome_is_known(
     assert len(topics(orders)) == 2
 
 
+async def test_what_is_recorded_while_it_commits_stays_pending(
+    orders: Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Order(1)
+    commit = orders.store.commit
+
+    async def slow(*written: Any) -> Any:
+        positions = await commit(*written)
+        if order.version == 1:
+            order.ship()
+        return positions
+
+    monkeypatch.setattr(orders.store, "commit", slow)
+    await orders.save(order)
+    assert [type(event).__name__ for event in order.pending_events] == ["Shipped"]
+    await orders.save(order)
+    assert topics(orders) == ["Order.Placed", "Order.Shipped"]
+
+
 async def test_a_cancelled_save_is_known_to_be_stored_or_not(orders: Module) -> None:
     release = asyncio.Event()
 
