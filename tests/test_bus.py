@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from modulus_es import (
     UnitOfWork,
     event,
 )
+from modulus_es.clock import START
 
 
 class Said(IntegrationEvent):
@@ -145,6 +147,27 @@ async def test_what_a_handler_published_before_it_failed_is_not_sent() -> None:
     with pytest.raises(ValueError, match="no"):
         await system.send(Begin(1))
     assert types(sender) == []
+
+
+@pytest.mark.parametrize("call", ["publish", "send"])
+@pytest.mark.parametrize("bound", [False, True])
+async def test_a_time_and_a_key_are_passed_on(bound: bool, call: str) -> None:
+    _, sender, _ = pair()
+    later = START + timedelta(seconds=5)
+
+    async def use(bus: MessageBus) -> None:
+        if call == "publish":
+            await bus.publish(Said(1), later, "k")
+        else:
+            await bus.send(Do(1), "hearer", later, "k")
+
+    if bound:
+        async with sender.unit_of_work() as uow:
+            await use(uow.bus)
+    else:
+        await use(sender.bus)
+    (row,) = sender.outbox
+    assert (row.available_at, row.scheduled, row.envelope.key) == (later, True, "k")
 
 
 async def test_a_bus_cannot_be_kept_by_a_singleton() -> None:

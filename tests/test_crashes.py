@@ -109,6 +109,19 @@ async def test_a_crash_is_no_attempt(point: CrashPoint) -> None:
     assert [(row.status, row.attempts) for row in hearer.inbox] == [("done", 1)]
 
 
+async def test_what_arrived_at_one_module_is_not_sent_there_again_for_another() -> None:
+    system, sender, hearer, _ = pair()
+
+    @system.module("other").on(Said)
+    def hear(said: Said) -> None: ...
+
+    system.faults.crash("before_ack", module="hearer")
+    await sender.bus.publish(Said(1))
+    await system.run()
+    assert [row.duplicates for row in hearer.inbox] == [1]
+    assert [row.duplicates for row in system["other"].inbox] == [0]
+
+
 async def test_a_crash_happens_as_often_as_it_was_told() -> None:
     system, sender, _hearer, calls = pair()
     system.faults.crash("before_commit", times=3, module="hearer")

@@ -20,6 +20,7 @@ from modulus_es import (
     Retry,
     System,
     UnitOfWork,
+    VirtualClock,
     event,
 )
 from modulus_es.clock import START
@@ -366,6 +367,23 @@ async def test_a_delivery_that_somebody_else_finished_meanwhile_leaves_no_effect
     assert noted(hearer) == [1]
     outcomes = [d.outcome for d in system.trace.deliveries()]
     assert outcomes == ["done", "duplicate"]
+
+
+async def test_what_was_claimed_too_long_ago_is_not_begun_but_claimed_anew() -> None:
+    system, _, hearer = pair()
+    heard: list[int] = []
+
+    @hearer.on(Said)
+    def hear(said: Said, clock: VirtualClock) -> None:
+        heard.append(said.n)
+        clock.jump(clock.now() + timedelta(seconds=31))
+
+    second = envelope(message_id=str(UUID(int=2)), key="q", body=b'{"n":2}')
+    await hearer.consumer.receive([envelope(), second])
+    steps = [await hearer.consumer.work() for _ in range(3)]
+    assert [step and step.outcome for step in steps] == ["done", "lease is out", "done"]
+    assert heard == [1, 2]
+    assert [row.attempts for row in hearer.inbox] == [1, 1]
 
 
 # Commands over the bus

@@ -487,6 +487,19 @@ async def test_work_that_reschedules_itself_stops_at_the_step_limit() -> None:
         await system.run(limit=50)
 
 
+async def test_the_step_limit_grows_with_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modulus_es.system.STEP_LIMIT", 1)
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None: ...
+
+    for n in range(20):
+        await sender.bus.publish(Said(n))
+    assert (await system.run()).steps > 20
+    assert len(hearer.inbox.pending()) == 0
+
+
 async def test_a_run_may_take_exactly_as_many_steps_as_its_limit() -> None:
     system, sender, hearer = pair()
 
