@@ -34,9 +34,24 @@ def make_last(source: Source) -> None:
     _last = source
 
 
-def current() -> Source | None:
-    """The current source of ids and times, or None."""
-    return _chosen.get() or _last
+def chosen() -> Source | None:
+    """The source that was made current here, and stays it whatever others are made meanwhile."""
+    return _chosen.get()
+
+
+def choose(source: Source) -> Token[Source | None]:
+    """Make ``source`` current from here on, until `unchoose`."""
+    return _chosen.set(source)
+
+
+def unchoose(token: Token[Source | None]) -> None:
+    """Undo what `choose` did."""
+    try:
+        _chosen.reset(token)
+    except ValueError:
+        # Its event loop was closed under it: what ends it now runs elsewhere, and
+        # where it was chosen is gone.
+        return
 
 
 class Use:
@@ -50,10 +65,10 @@ class Use:
         self._source = source
 
     def __enter__(self) -> None:
-        self._token = _chosen.set(self._source)
+        self._token = choose(self._source)
 
     def __exit__(self, *_: object) -> None:
-        _chosen.reset(self._token)
+        unchoose(self._token)
 
 
 def new_id() -> UUID:

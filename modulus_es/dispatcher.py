@@ -141,12 +141,9 @@ class Dispatcher:
 
         Answers what failed; outside a unit of work, raises it as a `PublishError`.
         """
-        if uow is None:
-            if self._turns.due():
-                await give_way()
-            if ambient.current() is not self._system:
-                with self._system.current():
-                    return await self._run_all(plan, event, uow, strategy)
+        if uow is None and self._turns.due():
+            await give_way()
+        here = None if ambient.chosen() is self._system else ambient.choose(self._system)
         cascades = self._cascades
         chosen = strategy or self.strategy
         failures: Sequence[Exception] = ()
@@ -182,6 +179,8 @@ class Dispatcher:
         except CascadeDepthError as error:
             failures = [error]
         finally:
+            if here is not None:
+                ambient.unchoose(here)
             self._note(plan, plan.after_names, event, uow, outcome)
         if failures and uow is None:
             raise _publish_error([event], failures)

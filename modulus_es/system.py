@@ -350,8 +350,8 @@ class System(Looking):
         return ambient.Use(self)
 
     def current_here(self) -> AbstractContextManager[None]:
-        """The same, for nothing where this system is current already."""
-        return _NOTHING if ambient.current() is self else ambient.Use(self)
+        """The same, for nothing where it was said already."""
+        return _NOTHING if ambient.chosen() is self else ambient.Use(self)
 
     def __repr__(self) -> str:
         names = ", ".join(self._modules) or "none"

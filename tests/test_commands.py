@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from modulus_es import (
     Command,
     CommandHandler,
     ConcurrencyError,
+    DomainEvent,
     DuplicateHandlerError,
     Error,
     Failure,
@@ -219,6 +220,33 @@ async def test_its_own_system_is_current_while_a_handler_runs(orders: Module) ->
     System(seed=98)
     await other.send(Ping())
     assert ids[0] == ids[1]
+
+
+async def test_its_own_system_stays_current_though_another_is_made_meanwhile() -> None:
+    class Happened(DomainEvent): ...
+
+    async def ids(meanwhile: Callable[[], object]) -> list[UUID]:
+        system = System(seed=7)
+        orders = system.module("orders")
+        found: list[UUID] = []
+
+        @orders.handles(Ping)
+        async def ping(command: Ping) -> str:
+            meanwhile()
+            found.append(Order(1).id)
+            return "pong"
+
+        @orders.on(Happened)
+        def hear(happened: Happened) -> None:
+            meanwhile()
+            found.append(Order(1).id)
+
+        happened = Happened()
+        await orders.send(Ping())
+        await orders.publish(happened)
+        return found
+
+    assert await ids(lambda: System(seed=99)) == await ids(lambda: None)
 
 
 async def test_a_handler_gets_a_logger_named_after_itself(orders: Module) -> None:

@@ -370,7 +370,7 @@ async def test_a_delivery_that_somebody_else_finished_meanwhile_leaves_no_effect
 
 
 async def test_what_was_claimed_too_long_ago_is_not_begun_but_claimed_anew() -> None:
-    system, _, hearer = pair()
+    _, _, hearer = pair()
     heard: list[int] = []
 
     @hearer.on(Said)
