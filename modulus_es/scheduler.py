@@ -334,9 +334,11 @@ class Scheduler:
             return True
         if goal.until is not None:
             self._virtual.jump(goal.until)
-        if goal.forever:
-            await self._wait_for_work(SWEEP.total_seconds())
-        return goal.forever
+        if not goal.forever:
+            return False
+        # Whoever lets it end meanwhile may have left work before: look once more.
+        await self._wait_for_work(SWEEP.total_seconds())
+        return True
 
     async def _pass_real_time(self, goal: Goal, due: list[datetime]) -> bool:
         now = self.clock.now()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from modulus_es import Step, SystemClock, VirtualClock
+from modulus_es import Clock, Step, SystemClock, VirtualClock
 from modulus_es.clock import START
 from modulus_es.scheduler import SWEEP, Scheduler
 from modulus_es.strands import Wait
@@ -376,6 +376,21 @@ async def test_a_run_for_ever_that_is_to_finish_does_first_what_is_due() -> None
     scheduler.finish(limit=1000)
     await live
     assert len(log) == 10
+
+
+@pytest.mark.parametrize("clock", [VirtualClock(START), SystemClock()], ids=["virtual", "real"])
+async def test_what_is_given_just_before_it_is_to_finish_is_done(clock: Clock) -> None:
+    scheduler = Scheduler(clock)
+    jobs = Jobs(scheduler)
+    log: list[str] = []
+    live = asyncio.create_task(scheduler.run(forever=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    jobs.give(noting(log, "in the last moment"))
+    scheduler.wake()
+    scheduler.finish(limit=10)
+    await live
+    assert log == ["in the last moment"]
 
 
 async def test_a_wait_is_released_for_its_own_task_only() -> None:
