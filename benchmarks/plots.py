@@ -21,9 +21,9 @@ Result = dict[str, Any]
 KINDS = {
     "ours": ("modulus_es", "#0072B2", ""),
     "option": ("modulus_es, an option", "#56B4E9", "//"),
-    "peer": ("others", "#E69F00", ".."),
-    "other": ("others", "#E69F00", ".."),
-    "limit": ("the limit, written out bare", "#999999", ""),
+    "peer": ("others", "#E69F00", ""),
+    "other": ("others", "#E69F00", ""),
+    "limit": ("the limit, written out bare", "#BBBBBB", "\\\\"),
     "part": ("a part of the work", "#F0E442", "xx"),
 }
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")

@@ -8,26 +8,20 @@ from typing import Any
 from benchmarks.harness import Row, Subject, Work
 from benchmarks.marks import Mark
 from benchmarks.peers import publishing
-from benchmarks.publish_work import Ticked, async_handlers, check_calls
+from benchmarks.publish_work import (
+    Clock,
+    Log,
+    Store,
+    Ticked,
+    async_handlers,
+    check_calls,
+    check_injected,
+    injected_class,
+)
 from modulus_es import System
 
 LOOP = "limit: for h in handlers: await h(e)"
 OURS = "modulus_es"
-
-
-class Clock:
-    """Something to inject."""
-
-
-class Log:
-    """Something to inject."""
-
-
-class Store:
-    """Something to inject, which notes who was called."""
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
 
 
 async def bare_loop(many: int, work: Work) -> None:
@@ -56,31 +50,6 @@ async def ours(many: int, work: Work) -> None:
     work.same("at least a trace record for each event", traced >= work.count, True)
 
 
-def injected_class(number: int) -> type:
-    """A class handler; the second and the third note what was injected, and not their number."""
-
-    class Handler:
-        def __init__(self, clock: Clock, log: Log, store: Store) -> None:
-            self.clock, self.log, self.store = clock, log, store
-
-        async def handle(self, event: Ticked) -> None:
-            self.store.calls.append(number)
-
-    class First(Handler):
-        async def handle(self, event: Ticked) -> None:
-            self.store.calls.append(event)
-
-    class Second(Handler):
-        async def handle(self, event: Ticked) -> None:
-            self.store.calls.append(self.clock)
-
-    class Third(Handler):
-        async def handle(self, event: Ticked) -> None:
-            self.store.calls.append(self.log)
-
-    return {0: First, 1: Second, 2: Third}.get(number, Handler)
-
-
 async def ours_injected(many: int, work: Work) -> None:
     store = Store()
     system = System(seed=7)
@@ -94,12 +63,7 @@ async def ours_injected(many: int, work: Work) -> None:
     with work.timed():
         for event in events:
             await module.publish(event)
-    calls = store.calls
-    for place, cls in ((1, Clock), (2, Log)):
-        work.same(f"kinds of {place}", {type(each) for each in calls[place::many]}, {cls})
-        work.same(f"singletons of {place}", len({id(each) for each in calls[place::many]}), 1)
-        calls[place::many] = [place] * len(calls[place::many])
-    check_calls(work, calls, events, many)
+    check_injected(work, store.calls, events, many)
 
 
 def subjects() -> list[Subject]:
@@ -132,6 +96,7 @@ def subjects() -> list[Subject]:
             [
                 Row(LOOP, "limit", partial(bare_loop, 10)),
                 Row(OURS, "ours", partial(ours_injected, 10)),
+                *publishing.injected_rows(10),
             ],
             against=LOOP,
             marks=[Mark(OURS, "cost", 4, LOOP)],

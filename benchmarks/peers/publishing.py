@@ -11,7 +11,16 @@ from typing import Any
 
 from benchmarks.harness import Row, Work
 from benchmarks.peers.packages import need
-from benchmarks.publish_work import Ticked, async_handlers, check_calls
+from benchmarks.publish_work import (
+    Clock,
+    Log,
+    Store,
+    Ticked,
+    async_handlers,
+    check_calls,
+    check_injected,
+    injected_class,
+)
 
 GATHER = "asyncio.gather over the handlers"
 BLINKER = "blinker send_async"
@@ -105,6 +114,36 @@ async def python_cqrs(container: str, many: int, work: Work) -> None:
         for event in events:
             await mediator.send(event)
     check_calls(work, calls, events, many)
+
+
+async def python_cqrs_injected(many: int, work: Work) -> None:
+    cqrs = need("cqrs")
+    di = need("di")
+    dependent = need("di.dependent").Dependent
+    bootstrap = need("cqrs.bootstrap.events").bootstrap
+    logging.getLogger("cqrs").setLevel(logging.WARNING)
+    event_class = type(
+        "Ticked", (cqrs.Event,), {"__annotations__": {"number": int}, "__module__": __name__}
+    )
+    container = di.Container()
+    store = Store()
+
+    def always(thing: object) -> None:
+        container.bind(di.bind_by_type(dependent(lambda: thing, scope="request"), type(thing)))
+
+    for thing in (Clock(), Log(), store):
+        always(thing)
+
+    def bind(events: Any) -> None:
+        for number in range(many):
+            events.bind(event_class, injected_class(number, cqrs.EventHandler))
+
+    mediator = bootstrap(di_container=container, events_mapper=bind)
+    events = [event_class(number=number) for number in range(work.count)]
+    with work.timed():
+        for event in events:
+            await mediator.send(event)
+    check_injected(work, store.calls, events, many)
 
 
 async def lato(many: int, work: Work) -> None:
@@ -225,3 +264,9 @@ def rows(many: int) -> list[Row]:
         Row("pyventus", "peer", partial(pyventus, many), 0.1),
         Row("bubus", "peer", partial(bubus, many), 0.005),
     ]
+
+
+def injected_rows(many: int) -> list[Row]:
+    """Those that inject into class handlers."""
+    run = partial(python_cqrs_injected, many)
+    return [Row("python-cqrs, its default container", "peer", run, 0.1)]
