@@ -58,55 +58,156 @@ class ModulusError(Exception):
 
 
 class DefinitionError(ModulusError):
-    """A class, handler or service is declared wrongly; nothing was registered."""
+    """A class, handler or service is declared wrongly; nothing was registered.
+
+    >>> from modulus_es import System
+    >>> System(seed=7).module("two words")
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.DefinitionError: 'two words' is no name for a module: use letters, ...
+    """
 
 
 class ReservedFieldError(DefinitionError):
-    """A field would shadow an attribute that every event of its kind has."""
+    """A field would shadow an attribute that every event of its kind has.
+
+    >>> from modulus_es import IntegrationEvent
+    >>> class Placed(IntegrationEvent):
+    ...     event_id: int
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ReservedFieldError: Placed has a field 'event_id', which every event ...
+    """
 
 
 class UnsupportedFieldError(DefinitionError):
-    """A field's type cannot be recorded so that it reads back equal."""
+    """A field's type cannot be recorded so that it reads back equal.
+
+    >>> from modulus_es import IntegrationEvent
+    >>> class Placed(IntegrationEvent):
+    ...     cart: type
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.UnsupportedFieldError: Placed.cart: type cannot be recorded, ...
+    """
 
 
 class NameClashError(DefinitionError):
-    """Two classes or handlers from different places want one stable name."""
+    """Two classes or handlers from different places want one stable name.
+
+    >>> from modulus_es import IntegrationEvent, System
+    >>> class Placed(IntegrationEvent): ...
+    >>> orders = System(seed=7).module("orders")
+    >>> _ = orders.on(Placed, name="tell")(print)
+    >>> _ = orders.on(Placed, name="tell")(repr)
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.NameClashError: orders has a handler 'tell' of Placed ...
+    """
 
 
 class HandlerSignatureError(DefinitionError):
-    """A handler does not say which message it takes, or takes what cannot be given."""
+    """A handler does not say which message it takes, or takes what cannot be given.
+
+    >>> from modulus_es import System
+    >>> System(seed=7).module("orders").on(int)
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.HandlerSignatureError: int is neither the class of a message nor ...
+    """
 
 
 class DuplicateHandlerError(DefinitionError):
-    """A second handler for a command or query, which has exactly one."""
+    """A second handler for a command or query, which has exactly one.
+
+    >>> from modulus_es import Query, System
+    >>> class Count(Query[int]): ...
+    >>> orders = System(seed=7).module("orders")
+    >>> @orders.handles(Count)
+    ... def count_all(query: Count) -> int: ...
+    >>> @orders.handles(Count)
+    ... def count_new(query: Count) -> int: ...
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.DuplicateHandlerError: ...
+    """
 
 
 class ServiceError(DefinitionError):
-    """Something cannot be injected."""
+    """Something cannot be injected.
+
+    >>> issubclass(ServiceError, DefinitionError)
+    True
+    """
 
 
 class ServiceNotFoundError(ServiceError):
-    """Nothing is registered for a parameter; the message names both."""
+    """Nothing is registered for a parameter; the message names both.
+
+    >>> from modulus_es import Query, System
+    >>> class Count(Query[int]): ...
+    >>> import asyncio
+    >>> orders = System(seed=7).module("orders")
+    >>> @orders.handles(Count)
+    ... def count(query: Count, limit: int) -> int: ...
+    >>> asyncio.run(orders.query(Count()))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ServiceNotFoundError: ...
+    """
 
 
 class ServiceLifetimeError(ServiceError):
-    """A longer-lived service would keep a shorter-lived one."""
+    """A longer-lived service would keep a shorter-lived one.
+
+    >>> issubclass(ServiceLifetimeError, ServiceError)
+    True
+    """
 
 
 class HandlerNotFoundError(ModulusError):
-    """Nobody handles this command or query; the message names near misses."""
+    """Nobody handles this command or query; the message names near misses.
+
+    >>> import asyncio
+    >>> from modulus_es import Query, System
+    >>> class Count(Query[int]): ...
+    >>> asyncio.run(System(seed=7).query(Count()))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.HandlerNotFoundError: no module handles the query Count: register ...
+    """
 
 
 class HandlerResultError(ModulusError):
-    """A handler answered something that its message does not promise."""
+    """A handler answered something that its message does not promise.
+
+    >>> from modulus_es.answers import as_result
+    >>> from modulus_es.messages import Query
+    >>> class Count(Query[int]): ...
+    >>> as_result(None, Count, "count")
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.HandlerResultError: count answered None to Count, which promises int: ...
+    """
 
 
 class ProjectionError(ModulusError):
-    """A projector returned something else than integration events or None."""
+    """A projector returned something else than integration events or None.
+
+    >>> issubclass(ProjectionError, ModulusError)
+    True
+    """
 
 
 class ResultError(ModulusError):
-    """The value of a `Failure` was asked for. ``errors`` holds the failure's errors."""
+    """The value of a `Failure` was asked for. ``errors`` holds the failure's errors.
+
+    >>> from modulus_es import Failure
+    >>> Failure("out of stock").value
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ResultError: there is no value, because: failure: out of stock
+    """
 
     def __init__(self, message: str, errors: Sequence[Any] = ()) -> None:
         super().__init__(message)
@@ -143,29 +244,73 @@ class PublishError(ModulusError, ExceptionGroup[Exception]):
 
 
 class CascadeDepthError(ModulusError):
-    """Events cause events, or commands send commands, without an end in sight."""
+    """Events cause events, or commands send commands, without an end in sight.
+
+    >>> issubclass(CascadeDepthError, ModulusError)
+    True
+    """
 
 
 class StepLimitError(ModulusError):
-    """A run took more steps than its limit: work reschedules itself without end."""
+    """A run took more steps than its limit: work reschedules itself without end.
+
+    >>> import asyncio
+    >>> from modulus_es import IntegrationEvent, System
+    >>> class Ping(IntegrationEvent): ...
+    >>> system = System(seed=7)
+    >>> pings = system.module("pings")
+    >>> _ = pings.on(Ping, name="pong")(lambda ping: pings.bus.publish(Ping()))
+    >>> asyncio.run(pings.bus.publish(Ping()))
+    >>> asyncio.run(system.run(limit=10))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.StepLimitError: the run took more than 10 steps, ...
+    """
 
 
 class StaleSystemError(ModulusError):
-    """A module belongs to a system that was made again by re-running its cell."""
+    """A module belongs to a system that was made again by re-running its cell.
+
+    >>> from modulus_es import System
+    >>> system = System(seed=7)
+    >>> orders = system.module("orders")
+    >>> system = System(seed=7)
+    >>> orders.unit_of_work()
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.StaleSystemError: this module 'orders' belongs to a system ...
+    """
 
 
 class BackgroundError(ModulusError):
-    """Something failed while the system ran live; ``__cause__`` is what it was."""
+    """Something failed while the system ran live; ``__cause__`` is what it was.
+
+    >>> issubclass(BackgroundError, ModulusError)
+    True
+    """
 
 
 class MissingExtraError(ModulusError):
-    """Something needs packages that are not installed; the message names their extra."""
+    """Something needs packages that are not installed; the message names their extra.
+
+    >>> issubclass(MissingExtraError, ModulusError)
+    True
+    """
 
 
 class SerializationError(ModulusError):
     """A value cannot be recorded, or would not read back equal; nothing was written.
 
     ``path`` names the field, such as ``Order.Placed.total``.
+
+    >>> from modulus_es import IntegrationEvent
+    >>> from modulus_es.records import codec_of
+    >>> class Placed(IntegrationEvent):
+    ...     total: int
+    >>> codec_of(Placed).encode({"total": "42"})
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.SerializationError: Placed.total ...
     """
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -174,7 +319,14 @@ class SerializationError(ModulusError):
 
 
 class DeserializationError(ModulusError):
-    """Recorded or received bytes cannot be read; ``path`` names the field."""
+    """Recorded or received bytes cannot be read; ``path`` names the field.
+
+    >>> from modulus_es import Envelope
+    >>> Envelope.from_bytes(b"{}")
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.DeserializationError: not an envelope: ...
+    """
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -182,19 +334,50 @@ class DeserializationError(ModulusError):
 
 
 class UnknownEventError(DeserializationError):
-    """A stored event's class is not defined here; the message says which to define."""
+    """A stored event's class is not defined here; the message says which to define.
+
+    >>> import asyncio
+    >>> from modulus_es import Aggregate, System
+    >>> class Door(Aggregate): ...
+    >>> one, other = (System(seed=7).module("doors") for _ in range(2))
+    >>> asyncio.run(one.save(Door()))
+    >>> [stored] = one.stored_events()
+    >>> other.mapper.to_domain_event(stored)
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.UnknownEventError: event 1 of ... (Door.AggregateCreated): ...
+    """
 
 
 class StoreError(ModulusError):
-    """The store said no."""
+    """The store said no.
+
+    >>> issubclass(StoreError, ModulusError)
+    True
+    """
 
 
 class StoreURLError(StoreError):
-    """No store answers to this URL; the message lists the ones that exist."""
+    """No store answers to this URL; the message lists the ones that exist.
+
+    >>> from modulus_es import System
+    >>> System(store="oracle://shop")
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.StoreURLError: no store answers to 'oracle://shop'; there is: ...
+    """
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot be reached now; trying again later may work."""
+    """The store cannot be reached now; trying again later may work.
+
+    >>> from modulus_es import System
+    >>> try:
+    ...     System(store="sqlite:///no/such/folder/shop.db")
+    ... except StoreUnavailableError as error:
+    ...     print(error)
+    the store sqlite:///no/such/folder/shop.db cannot be used now: ...
+    """
 
 
 class ConcurrencyError(StoreError):
@@ -202,38 +385,88 @@ class ConcurrencyError(StoreError):
 
     Nothing was written, and this copy of the aggregate can never be saved:
     load it again and repeat what you did to it.
+
+    >>> import asyncio
+    >>> from modulus_es import Aggregate, System
+    >>> class Door(Aggregate): ...
+    >>> orders = System(seed=7).module("orders")
+    >>> async def save_it_twice(door: Door) -> None:
+    ...     await orders.save(door)
+    ...     mine, theirs = await orders.get(Door, door.id), await orders.get(Door, door.id)
+    ...     mine.trigger_event(Door.Event), theirs.trigger_event(Door.Event)
+    ...     await orders.save(mine)
+    ...     await orders.save(theirs)
+    >>> asyncio.run(save_it_twice(Door()))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ConcurrencyError: Door ... was changed by somebody else ...
     """
 
 
 class AggregateNotFoundError(StoreError):
-    """No such aggregate, or not at that version, in this module's store."""
+    """No such aggregate, or not at that version, in this module's store.
+
+    >>> import asyncio, uuid
+    >>> from modulus_es import Aggregate, System
+    >>> orders = System(seed=7).module("orders")
+    >>> asyncio.run(orders.get(Aggregate, uuid.UUID(int=1)))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.AggregateNotFoundError: orders has no Aggregate 00000000-...
+    """
 
 
 class LeaseLostError(StoreError):
-    """Somebody else finished this delivery while it ran here; its effects were undone."""
+    """Somebody else finished this delivery while it ran here; its effects were undone.
+
+    >>> issubclass(LeaseLostError, StoreError)
+    True
+    """
 
 
 class TransportError(ModulusError):
-    """The transport said no."""
+    """The transport said no.
+
+    >>> issubclass(TransportError, ModulusError)
+    True
+    """
 
 
 class TransportURLError(TransportError):
-    """No transport answers to this URL; the message lists the ones that exist."""
+    """No transport answers to this URL; the message lists the ones that exist.
+
+    >>> from modulus_es import System
+    >>> System(transport="pigeon://")
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.TransportURLError: no transport answers to 'pigeon://'; there is: ...
+    """
 
 
 class HeldBackError(TransportError):
     """The message was not sent: an earlier one of its key failed, or nobody listens any more.
 
     It stays in the outbox, and no attempt is counted.
+
+    >>> issubclass(HeldBackError, TransportError)
+    True
     """
 
 
 class TransportUnavailableError(TransportError):
-    """The transport cannot be reached now; no attempt is counted."""
+    """The transport cannot be reached now; no attempt is counted.
+
+    >>> issubclass(TransportUnavailableError, TransportError)
+    True
+    """
 
 
 class NoAcknowledgementError(TransportUnavailableError):
-    """It is not known whether the message arrived; it is sent again, and recognised."""
+    """It is not known whether the message arrived; it is sent again, and recognised.
+
+    >>> issubclass(NoAcknowledgementError, TransportUnavailableError)
+    True
+    """
 
 
 class SimulatedCrash(BaseException):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import modulus_es
+import modulus_es.testing.contracts
 
 # The words of the design that a reader imports from the package itself.
 PROMISED = """
@@ -47,30 +48,34 @@ def test_nothing_public_is_importable_without_being_exported() -> None:
     assert public - {"annotations"} - set(modulus_es.__all__) == set()
 
 
-def is_error(name: str) -> bool:
-    exported = getattr(modulus_es, name)
-    return inspect.isclass(exported) and issubclass(exported, BaseException)
+PUBLIC = [
+    (module, name)
+    for module in (modulus_es, modulus_es.testing, modulus_es.testing.contracts)
+    for name in module.__all__
+]
 
 
-@pytest.mark.parametrize("name", modulus_es.__all__)
-def test_an_exported_name_is_documented(name: str) -> None:
-    assert (getattr(modulus_es, name).__doc__ or "").strip()
-
-
-@pytest.mark.parametrize("name", [name for name in modulus_es.__all__ if not is_error(name)])
-def test_an_exported_name_has_an_example(name: str) -> None:
-    assert ">>> " in getattr(modulus_es, name).__doc__
+@pytest.mark.parametrize(
+    ("module", "name"), PUBLIC, ids=[f"{module.__name__}.{name}" for module, name in PUBLIC]
+)
+def test_an_exported_name_is_documented_with_an_example(
+    module: types.ModuleType, name: str
+) -> None:
+    documented = getattr(module, name).__doc__ or ""
+    assert documented.strip().split(">>> ")[0]
+    assert ">>> " in documented
 
 
 def public_members() -> Iterator[tuple[str, object]]:
     """Methods and properties that our own exported classes define and offer."""
-    for name in modulus_es.__all__:
-        exported = getattr(modulus_es, name)
+    for module, name in PUBLIC:
+        exported = getattr(module, name)
         for owner in inspect.getmro(exported) if inspect.isclass(exported) else ():
             if owner.__module__.startswith("modulus_es"):
                 for attribute, member in vars(owner).items():
                     callable_member = inspect.isroutine(member) or isinstance(member, property)
-                    if callable_member and not attribute.startswith("_"):
+                    # A contract's tests are named like the specification.
+                    if callable_member and not attribute.startswith(("_", "test_")):
                         yield f"{owner.__qualname__}.{attribute}", member
 
 

@@ -12,7 +12,14 @@ from modulus_es.naming import near_misses, qualified_name, stable_name
 
 
 class Happened:
-    """An event or message by its class, and those of its fields that matter; see `happened`."""
+    """An event or message by its class, and those of its fields that matter; see `happened`.
+
+    >>> from modulus_es import IntegrationEvent
+    >>> class Shipped(IntegrationEvent):
+    ...     carrier: str
+    >>> Happened(Shipped, None, {"carrier": "DHL"}).matches(Shipped("DHL"))
+    True
+    """
 
     __slots__ = ("aggregate_id", "cls", "fields")
 

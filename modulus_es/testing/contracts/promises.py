@@ -23,7 +23,11 @@ class Bench(Protocol):
 
 
 class Promise(NamedTuple):
-    """One test of a contract: its name, and the capability that it needs, if any."""
+    """One test of a contract: its name, and the capability that it needs, if any.
+
+    >>> Promise("test_nothing_is_lost", None).needs is None
+    True
+    """
 
     name: str
     needs: Flag | None
@@ -38,6 +42,15 @@ def promise(needs: Flag | None = None) -> Callable[[Test], Callable[[Any, Any], 
     It gets a bench, and an event loop of its own. Where the backend does not
     declare the capability that it needs, it is skipped, and the reason names
     that capability.
+
+    >>> from modulus_es.stores.memory import MemoryDatabase
+    >>> from modulus_es.testing.contracts import StoreBench
+    >>> class MyContract:
+    ...     @promise()
+    ...     async def test_a_new_store_is_empty(self, bench):
+    ...         assert bench.events() == []
+    >>> broken_promises(MyContract, lambda: StoreBench(MemoryDatabase))
+    {}
     """
 
     def decorate(test: Test) -> Callable[[Any, Any], None]:
