@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -66,6 +67,12 @@ def steps(*, quick: bool) -> list[Step]:
     kills = [here, "-m", "pytest", *PARALLEL, *SLOW]
     checks.append(Step(f"kills, interrupts and live kernels, Python {version}", kills))
     checks.append(Step("the main job", [here, "tools/demo.py"]))
+    if shutil.which("chromium"):
+        checks.append(Step("axe-core, for the browser", [here, "tools/axe.py"]))
+        browser = [here, "-m", "pytest", "-m", "browser", "tests/browser"]
+        checks.append(Step(f"the explorer in a browser, Python {version}", browser))
+    else:
+        print("There is no chromium here, so the explorer is not tried in a browser.")
     packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
     checks.append(Step("the wheel, outside the checkout", packaging))
     return checks

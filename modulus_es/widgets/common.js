@@ -77,3 +77,13 @@ function tip(root, signal) {
     },
   };
 }
+
+/** Let the kernel know; one that is gone is not told, and the view goes on without it. */
+function tell(model, message = null) {
+  try {
+    if (message === null) model.save_changes();
+    else Promise.resolve(model.send(message)).catch(() => {});
+  } catch (error) {
+    if (!/Cannot send/.test(error.message)) throw error;
+  }
+}

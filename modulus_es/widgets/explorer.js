@@ -26,7 +26,7 @@ function section({ title, kind, rows, text }) {
 function mount(model, place, listen) {
   const stop = new AbortController();
   const areas = Object.fromEntries(Object.entries(LABELS).map(([name, label]) =>
-    [name, element("div", { class: `mes-${name}`, role: "group", "aria-label": label })]));
+    [name, element("div", { class: `mes-area mes-${name}-area`, role: "group", "aria-label": label })]));
   const status = element("div", { class: "mes-status", role: "status" });
   const root = element("div", { class: "modulus-es mes-explorer" }, areas.controls, status,
     areas.graph, areas.timeline, areas.inspector);
@@ -52,19 +52,20 @@ function mount(model, place, listen) {
     root.dataset.ready = "true";
   })().catch(fail);
 
-  const tell = () => { status.textContent = model.get("status"); };
+  const report = () => { status.textContent = model.get("status"); };
   const inspect = () => {
     const { title, sections } = model.get("inspected");
-    areas.inspector.replaceChildren(element("h3", {}, title), ...sections.map(section));
+    areas.inspector.replaceChildren(element("h3", {}, title),
+      element("div", { class: "mes-sections" }, ...sections.map(section)));
   };
   const gone = (live) => {
     root.classList.toggle("mes-gone", !live);
     areas.controls.inert = !live;
-    if (live) tell();
+    if (live) report();
     else status.textContent = GONE;
   };
-  const off = listen({ "change:status": tell, "change:inspected": inspect, gone });
-  tell();
+  const off = listen({ "change:status": report, "change:inspected": inspect, gone });
+  report();
   inspect();
   return () => {
     off();
@@ -126,7 +127,7 @@ function initialize({ model }) {
     if (closed) return;
     const copy = (from, to, name) => from.on(`change:${name}`, () => {
       to.set(name, from.get(name));
-      to.save_changes();
+      tell(to);
     }, context);
     copy(one, other, "filter");
     copy(other, one, "highlighted");

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modulus_es.views.handler_graph import HandlerGraph
 from modulus_es.views.marks import Mark
+from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
 from modulus_es.views.timescale import moment
 from modulus_es.widgets import cells
@@ -192,7 +193,7 @@ class Explorer:
             self.controls.offer(dead)
 
     def _say(self, text: str) -> None:
-        self.view.status = text
+        self.view.status = shown(text, 600)
 
     def _act(self, action: Callable[[], Coroutine[Any, Any, str]]) -> None:
         """Begin what takes time; what it answers, or what went wrong, is shown."""

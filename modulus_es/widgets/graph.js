@@ -47,6 +47,7 @@ function render({ model, el }) {
   function draw() {
     const data = model.get("data");
     if (!data.nodes) return;
+    const begun = performance.now();
     const focused = root.contains(document.activeElement) ? nodes[current]?.id : null;
     heading.textContent = data.title;
     svg.setAttribute("aria-label", data.alt);
@@ -75,6 +76,7 @@ function render({ model, el }) {
     size();
     mark();
     if (focused !== null) nodes[current]?.made.focus({ preventScroll: true });
+    requestAnimationFrame(() => { root.dataset.took = Math.round(performance.now() - begun); });
   }
 
   /** What the chosen node, and the chain of the chosen delivery, look like. */
@@ -115,9 +117,9 @@ function render({ model, el }) {
     const again = node === null || model.get("selected") === node.id;
     model.set("selected", again ? "" : node.id);
     model.set("filter", again ? {} : { ...node.filter, label: node.label });
-    model.save_changes();
+    tell(model);
     // A trait may skip states when clicks are fast; a message is never skipped.
-    if (node !== null) model.send({ kind: "choose", node: node.id });
+    if (node !== null) tell(model, { kind: "choose", node: node.id });
   }
 
   function go(index) {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from modulus_es.views.handler_graph import HandlerGraph, Node
 from modulus_es.views.scene import Group, Label, Path, Shape
 from modulus_es.views.svg import number
 from modulus_es.views.text import shown
+
+_LONGEST = 200
 
 Part = list[Any]
 """A shape, [style, path, width], or a label, [style, x, y, text, anchor, fit]."""
@@ -37,11 +40,26 @@ def graph_data(graph: HandlerGraph) -> dict[str, Any]:
         "under": parts(item for item in scene.items[:first] if not isinstance(item, Group)),
         "over": parts(item for item in scene.items[first:] if not isinstance(item, Group)),
         "edges": [
-            {"source": edge.source, "target": edge.target, "parts": parts(group.items)}
+            {"source": key(edge.source), "target": key(edge.target), "parts": parts(group.items)}
             for edge, group in zip(graph.edges, lines, strict=True)
         ],
         "nodes": [_node(node, drawn[node.id], filters[node.id]) for node in graph.nodes],
     }
+
+
+def key(name: str) -> str:
+    r"""A name as the page may have it: itself, if it is short and can be sent.
+
+    >>> key("Order.Placed"), key("\ud800")[:12]
+    ('Order.Placed', '\\ud800… #91a')
+    """
+    try:
+        if len(name.encode()) <= _LONGEST:
+            return name
+    except UnicodeEncodeError:
+        pass
+    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{shown(name[:_LONGEST])}… #{digest[:16]}"
 
 
 def parts(items: Iterable[Shape | Label]) -> list[Part]:
@@ -70,7 +88,7 @@ def _node(node: Node, group: Group, wanted: Mapping[str, Any]) -> dict[str, Any]
     ]
     left, top = min(x for x, _ in points), min(y for _, y in points)
     return {
-        "id": node.id,
+        "id": key(node.id),
         "kind": node.kind,
         "label": shown(node.label, 80),
         "title": group.title,
@@ -84,7 +102,7 @@ def _node(node: Node, group: Group, wanted: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _filters(graph: HandlerGraph) -> dict[str, dict[str, Any]]:
-    """Which deliveries a node is about: its own, else those that it leads to or follows from."""
+    """Which deliveries a node is about: its own, else those that it leads to, or follows from."""
     onward: dict[str, list[str]] = defaultdict(list)
     back: dict[str, list[str]] = defaultdict(list)
     for edge in graph.edges:
@@ -95,10 +113,10 @@ def _filters(graph: HandlerGraph) -> dict[str, dict[str, Any]]:
     for node in graph.nodes:
         found = [node]
         if _is_between(node):
-            found = [*_reached(node, onward, nodes), *_reached(node, back, nodes)]
+            found = _reached(node, onward, nodes) or _reached(node, back, nodes)
         filters[node.id] = {
-            "lanes": [[one.module, one.label] for one in found if one.kind == "handler"],
-            "types": [one.label for one in found if one.kind != "handler"],
+            "lanes": [[key(one.module), key(one.label)] for one in found if one.kind == "handler"],
+            "types": [key(one.label) for one in found if one.kind != "handler"],
         }
     return filters
 

@@ -43,11 +43,11 @@ async def inspected(system: System | None, mark: Mark) -> dict[str, Any]:
         sections.append(_text("Error", mark.error))
     if system is not None:
         envelope = _envelope(system, mark.message_id)
+        sections += [section async for section in _changes(system, mark, envelope)]
         if envelope is not None:
             sections.append(_text("Payload", _payload(envelope.body)))
             headers = {"type": envelope.type, "version": envelope.version, **envelope.headers}
             sections.append(_pairs("Headers", [(k, _value(v)) for k, v in headers.items()]))
-        sections += [section async for section in _changes(system, mark, envelope)]
     return {"title": title, "sections": sections}
 
 

@@ -98,7 +98,7 @@ function render({ model, el }) {
   const heading = element("span", { class: "mes-heading" });
   const all = button("Show all", "Show the marks of all nodes", () => {
     model.set("filter", {});
-    model.save_changes();
+    tell(model);
   }, signal);
   const bar = element("div", { class: "mes-bar" }, heading, all,
     button("+", "Zoom in on the timeline", () => zoom(0.5), signal),
@@ -119,8 +119,9 @@ function render({ model, el }) {
   const now = button("Now", "Go to the latest time", () => scrub(null), signal);
   const said = element("div", { class: "mes-said", "aria-live": "polite" });
   const states = element("div", { class: "mes-states" });
+  const legend = element("div", { class: "mes-legend" });
   const root = element("div", { class: "modulus-es mes-timeline" }, bar,
-    element("div", { class: "mes-board" }, names, plot),
+    element("div", { class: "mes-board" }, names, plot), legend,
     element("div", { class: "mes-bar mes-time" }, play, slider, reading, now), said, states);
   el.append(root);
   const hint = tip(root, signal);
@@ -143,6 +144,7 @@ function render({ model, el }) {
   let lives = null;
   let frames = 0;
   let tabling = 0;
+  let arrived = 0; // when the data that is not painted yet came
 
   const u = (mark) => data.x[mark] / UNIT;
   const px = (place) => ((place - from) / (to - from)) * width;
@@ -173,6 +175,7 @@ function render({ model, el }) {
     const before = data && model.get("cursor") !== null ? axis.time(model.get("cursor")) : null;
     const raw = model.get("data");
     if (!raw.x) return;
+    arrived = performance.now();
     const whole = from === 0 && to === 1;
     const seen = data && !whole ? [axis.time(from), axis.time(to)] : null;
     data = unpack(raw);
@@ -182,6 +185,7 @@ function render({ model, el }) {
     if (seen) [from, to] = [axis.place(seen[0]), Math.max(axis.place(seen[1]), axis.place(seen[0]) + 1e-6)];
     paths = Object.fromEntries(Object.entries(data.glyphs).map(([kind, parts]) =>
       [kind, parts.map(([style, d]) => [style, new Path2D(d)])]));
+    explain();
     arrange();
     kin();
     clockwork();
@@ -264,7 +268,8 @@ function render({ model, el }) {
         class: `mes-mark${wait ? " mes-wait" : ""}`, role: "button", tabindex: -1, "aria-label": sentence(mark),
         "aria-pressed": "false", "data-mark": mark,
       });
-      if (wait) group.append(shape(kind === "attempt" ? "rect" : "path", { class: `m-${kind}` }));
+      // A dashed line is hard to hit: an unseen broad one takes the pointer.
+      if (wait) group.append(shape("path", { class: "mes-hit" }), shape(kind === "attempt" ? "rect" : "path", { class: `m-${kind}` }));
       else group.append(shape("circle", { class: "mes-focus", r: 9 }), ...data.glyphs[kind].map(drawn));
       made.append(group);
       nodes.set(mark, group);
@@ -295,6 +300,8 @@ function render({ model, el }) {
         else count();
         chain();
         pointer();
+        if (arrived) root.dataset.took = Math.round(performance.now() - arrived);
+        arrived = 0;
       }
     });
   }
@@ -352,7 +359,8 @@ function render({ model, el }) {
       const kind = kindOf(mark);
       if (WAITS.has(kind)) {
         const [end, y] = [px(data.end[mark] / UNIT), rowY(mark)];
-        const child = group.firstChild;
+        const child = group.lastChild;
+        group.firstChild.setAttribute("d", `M${x} ${y}H${Math.max(end, x + 1)}`);
         if (kind === "attempt") {
           for (const [name, value] of [["x", x], ["y", y - 4], ["width", Math.max(end - x, 1.5)], ["height", 8]]) {
             child.setAttribute(name, value);
@@ -364,6 +372,18 @@ function render({ model, el }) {
       group.setAttribute("aria-pressed", String(model.get("chosen") === mark));
     }
     root.classList.toggle("mes-lit", family !== null);
+  }
+
+  /** What the signs mean, those that there are. */
+  function explain() {
+    const seen = new Set(data.kind);
+    legend.replaceChildren(...data.kinds.filter((_, kind) => seen.has(kind)).map((kind) => {
+      const sign = WAITS.has(kind)
+        ? [shape(kind === "attempt" ? "rect" : "path", { class: `m-${kind}`, d: "M-9 0H9", x: -9, y: -4, width: 18, height: 8 })]
+        : data.glyphs[kind].map(drawn);
+      return element("span", {}, shape("svg", { width: 22, height: 16, viewBox: "-11 -8 22 16", "aria-hidden": "true" }, ...sign),
+        data.meanings[kind]);
+    }));
   }
 
   /** The first mark that begins at or after a place; marks are in order of time. */
@@ -485,7 +505,7 @@ function render({ model, el }) {
     const known = model.get("highlighted");
     if (known.length !== lit.size || known.some((node) => !lit.has(node))) {
       model.set("highlighted", [...lit]);
-      model.save_changes();
+      tell(model);
     }
     paint();
   }
@@ -536,10 +556,10 @@ function render({ model, el }) {
   function choose(mark) {
     const version = data.version;
     model.set("chosen", mark);
-    model.save_changes();
+    tell(model);
     if (mark >= 0) said.textContent = sentence(mark);
     // A trait may skip states when clicks are fast; a message is never skipped.
-    model.send({ kind: "choose", mark, version });
+    tell(model, { kind: "choose", mark, version });
   }
 
   // Time
@@ -566,7 +586,7 @@ function render({ model, el }) {
 
   function scrub(place) {
     model.set("cursor", place);
-    model.save_changes();
+    tell(model);
   }
 
   let begun = 0;
@@ -574,7 +594,7 @@ function render({ model, el }) {
   let ticking = 0;
   function setPlaying(on) {
     model.set("playing", on);
-    model.save_changes();
+    tell(model);
   }
 
   function playing() {
@@ -595,7 +615,7 @@ function render({ model, el }) {
       else {
         if (time - told > 200) {
           told = time;
-          model.save_changes();
+          tell(model);
         }
         ticking = requestAnimationFrame(tick);
       }

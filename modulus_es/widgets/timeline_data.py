@@ -15,7 +15,7 @@ from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
 from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, micros
-from modulus_es.widgets.graph_data import parts
+from modulus_es.widgets.graph_data import key, parts
 
 UNIT = 1_000_000_000
 """How finely the axis is counted; 0 is its beginning, this its end."""
@@ -59,20 +59,23 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
         },
         "lanes": [
             {
-                "module": module,
+                "module": key(module),
                 "label": shown(handler, 120),
-                "handler": handler,
+                "handler": key(handler),
                 "rows": axis.rows_of.get((module, handler), 1),
-                "node": "" if handler.startswith("(") else f"{module}/handler/{handler}",
+                "node": "" if handler.startswith("(") else key(f"{module}/handler/{handler}"),
                 "outbox": handler == OUTBOX,
             }
             for module, handler in lanes
         ],
         "types": [
             {
-                "name": name,
+                "name": key(name),
                 "label": shown(name, 120),
-                "nodes": [f"contract/{name}", *(f"{held}/command/{name}" for held in modules)],
+                "nodes": [
+                    key(f"contract/{name}"),
+                    *(key(f"{held}/command/{name}") for held in modules),
+                ],
             }
             for name in types
         ],

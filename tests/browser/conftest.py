@@ -12,7 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from live_lab import CHROMIUM, FLAGS, Notebook, Server, write
+import cells
+from live_lab import CHROMIUM, FLAGS, Notebook, Server, Shop, write
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,26 @@ def browser(server: Server) -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def shop_page(server: Server, browser: Any) -> Iterator[Shop]:
+    """The shop's notebook, open once for many tests."""
+    path = write(server.notebooks / "shop.ipynb", cells.SHOP, cells.RUN, cells.EXPLORE)
+    context = browser.new_context(viewport={"width": 1200, "height": 1700})
+    shop = Shop(context.new_page(), server, path)
+    shop.listen()
+    shop.open()
+    yield shop
+    context.close()
+
+
+@pytest.fixture
+def shop(shop_page: Shop) -> Iterator[Shop]:
+    """A fresh system of the shop, run and explored; nothing may go wrong in its page."""
+    shop_page.fresh()
+    yield shop_page
+    shop_page.check()
+
+
 @pytest.fixture
 def notebook(
     server: Server, browser: Any, request: pytest.FixtureRequest
@@ -52,8 +73,9 @@ def notebook(
         return made.open(theme=theme)
 
     yield open_
+    kernels = [made.kernel_id() for made in opened]
     for made in opened:
         made.page.context.close()
-    server.end_kernels()
-    assert [error for made in opened for error in made.errors] == []
-    assert [url for made in opened for url in made.abroad] == []
+    server.end_kernels(*kernels)
+    for made in opened:
+        made.check()

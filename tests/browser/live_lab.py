@@ -113,9 +113,11 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/api/kernels") as answer:
             return [kernel["id"] for kernel in json.load(answer)]
 
-    def end_kernels(self) -> None:
-        """Delete every kernel."""
+    def end_kernels(self, *wanted: str) -> None:
+        """Delete these kernels, or every one."""
         for kernel in self.kernels():
+            if wanted and kernel not in wanted:
+                continue
             request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}", method="DELETE")
             urllib.request.urlopen(request).close()
 
@@ -139,11 +141,16 @@ class Notebook:
     path: Path
     errors: list[str] = field(default_factory=list)
     abroad: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
         """Note the page's errors, and every request that would leave the machine."""
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._console)
+        self.page.on(
+            "websocket",
+            lambda socket: socket.on("framesent", lambda _: self.sent.append(socket.url)),
+        )
 
         def watch(route: Any) -> None:
             url = route.request.url
@@ -175,6 +182,16 @@ class Notebook:
         )
         light = "false" if "Dark" in name else "true"
         self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+
+    def kernel_id(self) -> str:
+        """The id of the kernel."""
+        return str(self.page.evaluate(f"async () => {{ {_READY} return kernel?.id ?? ''; }}"))
+
+    def check(self) -> None:
+        """Nothing went wrong in the page since the last check, and nothing left the machine."""
+        errors, self.errors = self.errors, []
+        assert not errors, "\n".join(errors)
+        assert not self.abroad, "\n".join(self.abroad)
 
     def run(self, index: int) -> list[dict[str, Any]]:
         """Run a cell; answers its outputs."""
@@ -221,6 +238,39 @@ class Notebook:
             f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
             for one in found["violations"]
         ]
+
+
+class Shop(Notebook):
+    """The notebook of `cells.SHOP`: its system, a run, and the explorer."""
+
+    def fresh(self, *, run: bool = True) -> None:
+        """A new system and a new explorer of it."""
+        for index in (0, 1, 2) if run else (0, 2):
+            self.run(index)
+        self.alive()
+
+    def alive(self, variable: str = "explorer") -> Any:
+        """Wait until an explorer is alive in the page; answers where it is."""
+        key = self.value(f"{variable}.view.key")
+        place = self.page.locator(f'[data-modulus-es="{key}"] .mes-explorer[data-ready]')
+        place.wait_for()
+        return place
+
+    def press(self, name: str) -> None:
+        """Press one of the explorer's buttons."""
+        self.page.get_by_role("button", name=name, exact=True).last.click()
+
+    def mark(self, kind: str, lane: str) -> Any:
+        """The last mark of a kind in a lane of the timeline."""
+        number = self.value(
+            f"max(i for i, m in enumerate(explorer.marks) if m.kind == {kind!r} "
+            f"and m.handler == {lane!r})"
+        )
+        return self.page.locator(f'.mes-mark[data-mark="{number}"]')
+
+    def node(self, id_: str) -> Any:
+        """A node of the graph."""
+        return self.page.locator(f'.mes-node[data-node="{id_}"]')
 
 
 def write(path: Path, *cells: str) -> Path:

@@ -1,0 +1,138 @@
+"""Updates, cells that run again, kernels that go, and several explorers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cells
+import pytest
+from live_lab import Notebook, Shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+WIDGETS = "len(__import__('ipywidgets').widgets.widget._instances)"
+LIVE = """
+import asyncio
+from modulus_es import SystemClock
+live = System(seed=7, clock=SystemClock())
+here, there = live.module("here"), live.module("there")
+
+class Tick(IntegrationEvent):
+    number: int
+
+@there.on(Tick)
+async def hear(tick: Tick) -> None: ...
+
+await live.start()
+explorer = live.explore()
+explorer
+"""
+
+
+def marks(opened: Notebook, count: int) -> None:
+    opened.page.wait_for_function(
+        "(count) => document.querySelectorAll('.mes-mark').length === count", arg=count
+    )
+
+
+def test_what_happens_in_another_cell_is_shown_at_once(shop: Shop) -> None:
+    shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
+    marks(shop, shop.value("len(system.timeline().marks)"))
+    assert shop.page.locator(".mes-node[data-node='orders/command/PlaceOrder']").get_attribute(
+        "aria-label"
+    ) == ("PlaceOrder (command · 4) in orders")
+
+
+def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) -> None:
+    opened = notebook(cells.SHOP, LIVE)
+    opened.run(0)
+    opened.run(1)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+    opened.say(
+        "for n in range(5):\n    await here.bus.publish(Tick(n))\n    await asyncio.sleep(0.1)"
+    )
+    opened.page.wait_for_function(
+        "document.querySelectorAll('.mes-mark').length >= 10", timeout=20_000
+    )
+    opened.shot("live-system")
+    opened.say("await live.stop()")
+
+
+def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop) -> None:
+    shop.run(2)
+    shop.alive()
+    shop.say("before = explorer")
+    count = shop.value(WIDGETS)
+    for _ in range(3):
+        shop.run(2)
+        shop.alive()
+    assert shop.value("before.closed")
+    assert shop.value(WIDGETS) == count
+    assert shop.value("len(system.trace._watchers)") == 1
+    assert shop.page.locator(".mes-explorer").count() == 1
+    shop.node("inventory/handler/reserve_stock").click()
+    shop.until("explorer.graph_view.selected", lambda value: value != "")
+    assert shop.value("before.graph_view.selected") == ""
+
+
+def test_closing_leaves_the_picture(shop: Shop) -> None:
+    shop.say("explorer.close()")
+    shop.page.wait_for_function("document.querySelectorAll('.mes-explorer').length === 0")
+    assert shop.page.locator("[data-modulus-es] img").first.is_visible()
+    assert shop.value("len(system.trace._watchers)") == 0
+    shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
+
+
+def test_two_explorers_of_one_system_both_follow_it(notebook: Callable[..., Notebook]) -> None:
+    other = "second = system.graph(module='billing').explore()\nsecond"
+    opened = notebook(cells.SHOP, cells.EXPLORE, other)
+    for index in range(3):
+        opened.run(index)
+    opened.page.wait_for_function(
+        "document.querySelectorAll('.mes-explorer[data-ready]').length === 2"
+    )
+    first, second = opened.page.locator(".mes-explorer").all()
+    assert second.locator(".mes-node").count() < first.locator(".mes-node").count()
+    second.get_by_role("button", name="Run", exact=True).click()
+    opened.until("second.view.status", lambda value: "nothing is due" in value)
+    count = opened.value("len(system.timeline().marks)")
+    marks(opened, 2 * count)
+    first.locator(".mes-node").first.click()
+    opened.until("explorer.graph_view.selected", lambda value: value != "")
+    assert opened.value("second.graph_view.selected") == ""
+    opened.shot("two-explorers")
+
+
+def test_a_kernel_that_restarts_leaves_a_note_and_the_cell_runs_again(
+    notebook: Callable[..., Notebook],
+) -> None:
+    opened = notebook(cells.SHOP, cells.EXPLORE)
+    opened.run(0)
+    opened.run(1)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+    opened.page.evaluate(
+        "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    opened.page.wait_for_selector(".mes-explorer.mes-gone")
+    assert "run the cell again" in opened.page.locator(".mes-status").inner_text()
+    opened.page.locator(".mes-node").first.click()
+    opened.shot("kernel-gone")
+    opened.run(0)
+    opened.run(1)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]:not(.mes-gone)")
+    opened.page.locator(".mes-node").first.click()
+    opened.until("explorer.graph_view.selected", lambda value: value != "")
+    assert opened.page.locator(".mes-explorer").count() == 1
+
+
+def test_a_page_that_is_loaded_again_finds_its_explorer(notebook: Callable[..., Notebook]) -> None:
+    opened = notebook(cells.SHOP, cells.EXPLORE)
+    opened.run(0)
+    opened.run(1)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+    opened.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    opened.page.wait_for_timeout(500)
+    opened.page.goto(f"{opened.server.url}/doc/tree/{opened.path.name}")
+    opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
+    opened.page.locator(".mes-node").first.click()
+    opened.until("explorer.graph_view.selected", lambda value: value != "")
