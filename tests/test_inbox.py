@@ -469,6 +469,26 @@ async def test_an_events_handler_that_answers_a_failure_has_failed() -> None:
 # Cancelling
 
 
+async def test_a_delivery_of_which_only_after_commit_handlers_failed_is_done() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    def hear(said: Said, uow: UnitOfWork) -> None:
+        uow.add(Note(said.n))
+
+    @hearer.on(Note.Written)
+    def fail(written: Note.Written) -> None:
+        raise ValueError("too late")
+
+    await sender.bus.publish(Said(1))
+    await system.run()
+    assert rows(hearer) == {"hear": ("done", 1)}
+    assert noted(hearer) == [1]
+    (delivery,) = system.trace.deliveries()
+    assert delivery.outcome == "done"
+    assert "too late" in (delivery.error or "")
+
+
 async def test_a_handler_that_cancels_itself_has_failed_and_stops_nobody() -> None:
     system, sender, hearer = pair()
     calls: list[int] = []
