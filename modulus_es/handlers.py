@@ -85,6 +85,8 @@ class Handler:
             )
         skip = 1 if self.is_class else 0
         _check_takes_message(self.name, function, skip, message)
+        if self.is_class:
+            _check_same(self.name, bound_message(target), message)
         self._method = method
         self._plan: Plan = services.plan(function, handler=self.name, skip=skip + 1)
         self._own_plan: Plan | None = (
@@ -183,11 +185,13 @@ def _check_takes_message(name: str, function: Callable[..., Any], skip: int, mes
             f"{name} takes no message: its first parameter must be the {stable_name(message)}"
         )
     annotated = parameters(function, skip)[0]
-    if annotated.problem or not isclass(annotated.annotation):
-        return
-    names = {stable_name(c) for c in message.__mro__} | {"object"}
-    said = stable_name(annotated.annotation)
-    if said not in names and said != "Any":
+    if not annotated.problem:
+        _check_same(name, annotated.annotation, message)
+
+
+def _check_same(name: str, taken: Any, message: Any) -> None:
+    names = {stable_name(c) for c in message.__mro__} | {"object", "Any"}
+    if isclass(taken) and (said := stable_name(taken)) not in names:
         raise HandlerSignatureError(
             f"{name} says that it takes {said}, and is registered for {stable_name(message)}: "
             "make both the same"

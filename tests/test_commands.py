@@ -203,6 +203,14 @@ async def test_a_command_of_a_subclass_needs_a_handler_of_its_own(
         await system.send(LoudPing())
 
 
+def test_a_handler_on_the_generic_base_of_another_message_is_refused(orders: Module) -> None:
+    class Pong(CommandHandler[Ping]):
+        def handle(self, command) -> None: ...  # type: ignore[no-untyped-def]
+
+    with pytest.raises(HandlerSignatureError, match=r"Pong says that it takes Ping.*PlaceOrder"):
+        orders.handles(PlaceOrder)(Pong)
+
+
 async def test_its_own_system_is_current_while_a_handler_runs(orders: Module) -> None:
     ids: list[UUID] = []
 
