@@ -262,3 +262,8 @@ def test_dot_has_a_cluster_for_each_module_and_quotes_every_name() -> None:
     assert 'n0 [label="x\\"];\\\\n} b -> c [", shape=box];' in graph.to_dot()
     assert "subgraph cluster_0 {" in graph.to_dot()
     assert "n0 -> n0 [style=dashed];" in graph.to_dot()
+
+
+def test_an_entity_in_a_name_is_no_entity_in_dot() -> None:
+    made = HandlerGraph([Node("a", "handler", "&lt;b&gt;", "")], []).to_dot()
+    assert '[label="&amp;lt;b&amp;gt;", shape=box]' in made

@@ -250,7 +250,27 @@ from datetime import timedelta
 from modulus_es.clock import START
 from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
 from modulus_es.views.marks import Mark
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+from uuid import UUID
+from modulus_es import IntegrationEvent
+from modulus_es.views.catalogue import Catalogue
+from modulus_es.views.contracts import contract_of
+from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import Timeline
+class Way(Enum):
+    CARD = "card"
+    CASH = "cash"
+@dataclass(frozen=True)
+class Part:
+    way: Way
+    cents: int = 0
+class Paid(IntegrationEvent):
+    parts: list[Part]
+    by: UUID | str = ""
+    how: Literal["now", "later", 3] | None = None
+    seen: frozenset[Way] = frozenset()
 kinds = ["command", "handler", "aggregate", "domain_event", "projector", "integration_event"]
 names = [f"n{i * 7 % 41}" for i in range(41)]
 nodes = [Node(n, kinds[i % 6], n.upper(), f"m{i % 5}", count=i) for i, n in enumerate(names)]
@@ -263,7 +283,11 @@ marks = [
     for i in range(90)
 ]
 timeline = Timeline(marks, arrows=True)
-for text in (graph.to_svg(), graph.to_html(), graph.alt(), graph.to_mermaid(), graph.to_dot(),
+log = timeline.filter(since=START + timedelta(seconds=1.1), axis="log", arrows=False)
+sequence = SequenceDiagram(marks, commands={"i1"})
+catalogue = Catalogue([contract_of(Paid, ("b", "a"))])
+for text in (log.to_svg(), sequence.to_svg(), sequence.to_text(), sequence.to_mermaid(),
+             graph.to_page(), catalogue.to_json(), catalogue.to_html(), graph.to_svg(), graph.to_html(), graph.alt(), graph.to_mermaid(), graph.to_dot(),
              repr(graph), timeline.to_svg(), timeline.to_html(), timeline.alt(), repr(timeline)):
     print(text)
 """

@@ -81,7 +81,8 @@ def to_dot(graph: HandlerGraph) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = shown(text).replace("\\", "\\\\").replace('"', '\\"')
+    # Graphviz reads entities in its labels, so what looks like one is made one.
+    escaped = shown(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
     return f'"{escaped}"'
 
 
