@@ -287,7 +287,8 @@ log = timeline.filter(since=START + timedelta(seconds=1.1), axis="log", arrows=F
 sequence = SequenceDiagram(marks, commands={"i1"})
 catalogue = Catalogue([contract_of(Paid, ("b", "a"))])
 for text in (log.to_svg(), sequence.to_svg(), sequence.to_text(), sequence.to_mermaid(),
-             graph.to_page(), catalogue.to_json(), catalogue.to_html(), graph.to_svg(), graph.to_html(), graph.alt(), graph.to_mermaid(), graph.to_dot(),
+             graph.to_page(), catalogue.to_json(), catalogue.to_html(), graph.to_svg(),
+             graph.to_html(), graph.alt(), graph.to_mermaid(), graph.to_dot(),
              repr(graph), timeline.to_svg(), timeline.to_html(), timeline.alt(), repr(timeline)):
     print(text)
 """
@@ -383,3 +384,10 @@ def test_the_views_are_cheap_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_bars_of_counts_can_be_told_apart_without_colour(scheme: int) -> None:
+    fine, bad, dead = (STYLES[name].fill[scheme] for name in ("count", "count-bad", "count-dead"))
+    assert contrast(fine, bad) >= 1.8
+    assert contrast(bad, dead) >= 1.8

@@ -15,7 +15,7 @@ from modulus_es.clock import START
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
-from modulus_es.views.glyphs import moment, span
+from modulus_es.views.glyphs import MEANINGS, moment, span
 from modulus_es.views.lives import causes_of, lanes_of, lives_of
 from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark, marks_from
 from modulus_es.views.scene import Group, Label
@@ -508,7 +508,7 @@ def test_what_only_touches_a_window_is_not_in_it() -> None:
 
 def test_an_open_end_is_drawn_and_said() -> None:
     timeline = Timeline([waiting(0, 5), waiting(0, 9)]).filter(since=at(3))
-    assert timeline.to_svg().count('class="m-open-end"') == 2
+    assert timeline.to_svg().count('class="m-open-end"') == 2 + 1  # and the legend's
     assert "orders (outbox): T waiting for 2 s from 2024-01-01 00:00:03, began before" in (
         timeline.to_svg()
     )
@@ -546,3 +546,16 @@ def test_arrows_are_drawn_on_demand_only() -> None:
 def test_a_crash_of_a_consumer_is_marked_at_its_inbox() -> None:
     marks = marks_from([], inventory(received(2)), [crashed(2, "", "before_ack", "inventory")])
     assert life(marks, INBOX) == [("crash", 2, 2)]
+
+
+def test_the_legend_says_what_an_open_end_means() -> None:
+    assert "goes on" in texts(Timeline([waiting(0, 9)]).filter(until=at(3)))
+    assert "goes on" not in texts(Timeline([waiting(0, 9)]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mark_is_drawn_and_explained(kind: str) -> None:
+    end = at(1) if kind in SPANS else at(0)
+    timeline = Timeline([Mark(at(0), end, "m", "h", kind, "m1", "T")])
+    assert f'class="m-{kind}"' in timeline.to_svg()
+    assert MEANINGS[kind] in texts(timeline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modulus_es.views.marks import KINDS
+from modulus_es.views.marks import SPANS
 from modulus_es.views.scene import Label, Shape, circle, line, polygon, rectangle
 from modulus_es.views.text import width_of
 
@@ -19,6 +19,7 @@ MEANINGS = {
     "duplicate": "duplicate, suppressed",
     "crash": "crash",
     "dead": "dead letter",
+    "open": "goes on",
 }
 
 # Eight rays: written out, because sines differ in their last bit between machines.
@@ -71,16 +72,18 @@ def legend(kinds: set[str], x: float, y: float, right: float) -> tuple[list[Shap
     """What the signs mean, those of ``kinds``, in lines; and the y below the last one."""
     items: list[Shape | Label] = []
     at = x
-    for kind in KINDS:
+    for kind, meaning in MEANINGS.items():
         if kind not in kinds:
             continue
-        wide = 24 + width_of(MEANINGS[kind], 10) + 16
+        wide = 24 + width_of(meaning, 10) + 16
         if at + wide > right and at > x:
             at, y = x, y + 18
-        if kind in ("waiting", "in_flight", "attempt"):
+        if kind in SPANS:
             items.append(span(kind, at, at + 18, y))
+        elif kind == "open":
+            items += [span("waiting", at, at + 12, y), open_end(at + 12, y, 1)]
         else:
             items.extend(moment(kind, at + 9, y))
-        items.append(Label(at + 24, y + 3.5, MEANINGS[kind], "caption"))
+        items.append(Label(at + 24, y + 3.5, meaning, "caption"))
         at += wide
     return items, y + 14

@@ -78,7 +78,7 @@ STYLES: dict[str, Style] = {
     "arrow": Style(stroke=("#8f3a72", "#e398c6"), width=1),
     "arrow-head": Style(fill=("#8f3a72", "#e398c6"), stroke=("#8f3a72", "#e398c6")),
     "count": Style(fill=("#a9bccd", "#48596a")),
-    "count-bad": Style(fill=("#b56a10", "#f0a64a")),
-    "count-dead": Style(fill=("#7d0413", "#ffb3b3")),
+    "count-bad": Style(fill=("#b56a10", "#d98c2b")),
+    "count-dead": Style(fill=("#7d0413", "#fff0f0")),
     "flag": Style(stroke=ALARM, width=2, dash=(2, 2)),
 }

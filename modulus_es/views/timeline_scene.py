@@ -113,6 +113,7 @@ class _Drawing:
         if arrows:
             scene.add(*(self._arrow(source, target) for source, target in self._causes))
         drawn = {mark.kind for mark in self._marks}
+        drawn |= {"open"} if any(mark.open for mark in self._marks) else set()
         legend, bottom = (
             _count_legend(_MARGIN, y + 16)
             if self._counted
