@@ -152,16 +152,8 @@ def measure(
 ) -> list[Measured]:
     """Run the rows in turns. The first, short turn warms up, and is no figure."""
     asked = (subject.quick or max(1, subject.count // 5)) if quick else subject.count
-    pairs = [
-        (
-            row,
-            Measured(
-                row.name, row.kind, max(1, round(asked * row.share)), row.per or subject.per, row.x
-            ),
-        )
-        for row in subject.rows
-        if only in row.name and not (quick and row.long)
-    ]
+    chosen = [row for row in subject.rows if only in row.name and not (quick and row.long)]
+    pairs = [(row, _unmeasured(row, subject, asked)) for row in chosen]
     for number in range(max(1, round(rounds * subject.rounds)) + 1):
         # Nobody is always first, nor always behind the same other one.
         shift = number % len(pairs) if pairs else 0
@@ -181,6 +173,11 @@ def measure(
                     measured.wall.append(work.wall / count / measured.per)
                     measured.also |= work.also
     return [measured for _, measured in pairs]
+
+
+def _unmeasured(row: Row, subject: Subject, asked: int) -> Measured:
+    count = max(1, round(asked * row.share))
+    return Measured(row.name, row.kind, count, row.per or subject.per, row.x)
 
 
 def once(row: Row, count: int) -> Work:

@@ -56,7 +56,7 @@ def judged(mark: Mark, subject: Subject, by_name: dict[str, Measured]) -> dict[s
     """A mark beside its figure; without one where a row has none."""
     row, against = by_name.get(mark.row), by_name.get(mark.against)
     figure = None
-    if row is None or not row.cpu:
+    if row is None or row.error or not row.cpu:
         pass
     elif mark.what == "rate":
         figure = 1 / median(row.rounds(subject.clock))
