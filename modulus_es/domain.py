@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from threading import RLock
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 import eventsourcing.domain as es
@@ -107,6 +107,13 @@ class Aggregate(es.Aggregate):
     >>> order.status, order.version, [type(e).__qualname__ for e in order.pending_events]
     ('shipped', 2, ['Order.Placed', 'Order.Shipped'])
     """
+
+    if TYPE_CHECKING:
+        snapshot_interval: ClassVar[int | None]
+        """From how many events on a rebuilt aggregate is kept as a snapshot; None for never."""
+    else:
+        # Not annotated: eventsourcing takes a class with annotations for a dataclass.
+        snapshot_interval = 500
 
     Event = RecordedEvent
     Created = AggregateCreated  # type: ignore[assignment]

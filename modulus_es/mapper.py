@@ -108,10 +108,8 @@ class EventMapper(Mapper[UUID]):
             # If it is one of the fields, this says which.
             kind.codec.encode(state)
             raise
-        if self.compressor:
-            data = self.compressor.compress(data)
-        if self.cipher:
-            data = self.cipher.encrypt(data)
+        if self.compressor or self.cipher:
+            data = self.closed(data)
         stored = object.__new__(StoredEvent)
         # A frozen dataclass sets each of its fields through a call.
         stored.__dict__.update(
@@ -173,18 +171,25 @@ class EventMapper(Mapper[UUID]):
 
     def read(self, stored_event: StoredEvent) -> Recorded:
         """What is stored, without asking for the event's class."""
-        data = stored_event.state
         try:
-            if self.cipher:
-                data = self.cipher.decrypt(data)
-            if self.compressor:
-                data = self.compressor.decompress(data)
-            return _decoder.decode(data)
+            return _decoder.decode(self.opened(stored_event.state))
         except Exception as error:
             # Cipher and compressor are the user's choice, and so is what they raise.
             raise DeserializationError(
                 f"{_row(stored_event)} cannot be read: {error}", stored_event.topic
             ) from None
+
+    def closed(self, data: bytes) -> bytes:
+        """What is stored of these bytes, compressed and encrypted."""
+        if self.compressor:
+            data = self.compressor.compress(data)
+        return self.cipher.encrypt(data) if self.cipher else data
+
+    def opened(self, data: bytes) -> bytes:
+        """What `closed` was given; raises whatever cipher and compressor raise."""
+        if self.cipher:
+            data = self.cipher.decrypt(data)
+        return self.compressor.decompress(data) if self.compressor else data
 
     def unknown(self, stored_event: StoredEvent) -> UnknownEvent:
         """The event for somebody who only wants to look at it."""

@@ -12,6 +12,7 @@ from eventsourcing.persistence import EventStore
 from modulus_es.domain import Aggregate, AggregateCreated
 from modulus_es.errors import AggregateNotFoundError, DeserializationError, UnknownEventError
 from modulus_es.naming import Registry, qualified_name, stable_name
+from modulus_es.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from modulus_es.mapper import EventMapper
@@ -24,14 +25,10 @@ class Repository:
     """The aggregates of one module, rebuilt from their recorded events."""
 
     def __init__(self, module: Module, mapper: EventMapper) -> None:
-        # Imported with the first module: `import modulus_es` does without it.
-        from eventsourcing.application import AggregateNotFoundError as NotFound
-        from eventsourcing.application import Repository as EventSourcedRepository
-
         self._module = module
         self._registry: Registry = module.registry
-        self._not_found = NotFound
-        self._events = EventSourcedRepository[UUID](EventStore(mapper, module.store.recorder))
+        self._events = EventStore[UUID](mapper, module.store.recorder)
+        self._snapshots = Snapshots(module)
 
     async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:
         """Rebuild an aggregate, as it is or as it was at ``version``.
@@ -47,18 +44,23 @@ class Repository:
         self._module.learn(cls)
         then = "" if version is None else f" at version {version}"
         nothing = f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
-        try:
-            aggregate: Any = await self._module.store.run(
-                lambda: self._events.get(id, version=version, projector_func=self._rebuild)
-            )
-        except self._not_found:
-            raise AggregateNotFoundError(nothing) from None
+        aggregate: Any = await self._module.store.run(lambda: self._load(id, version))
+        if aggregate is None:
+            raise AggregateNotFoundError(nothing)
         names = map(stable_name, type(aggregate).__mro__)
         if stable_name(cls) not in names or version not in (None, aggregate.version):
             raise AggregateNotFoundError(
                 f"{nothing}: there is {qualified_name(type(aggregate))} version {aggregate.version}"
             )
         return cast("A", aggregate)
+
+    def _load(self, id: UUID, version: int | None) -> Any:
+        kept = self._snapshots.latest(id, version)
+        since = None if kept is None else kept.version
+        aggregate = self._rebuild(kept, self._events.get(id, gt=since, lte=version))
+        if aggregate is not None and version is None:
+            self._snapshots.consider(aggregate, aggregate.version - (since or 0))
+        return aggregate
 
     def _rebuild(self, aggregate: Any, events: Iterable[Any]) -> Any:
         event: Any = None

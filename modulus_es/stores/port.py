@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Flag, auto
 from typing import Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
@@ -136,6 +137,16 @@ class Capability(Flag):
     """Several processes may use it at once."""
 
 
+class SnapshotRows(Protocol):
+    """The latest snapshot of each aggregate: a help, which may be forgotten at any time."""
+
+    def latest(self, id: UUID) -> StoredEvent | None:
+        """The snapshot of an aggregate; None if there is none."""
+
+    def keep(self, snapshot: StoredEvent) -> None:
+        """Keep a snapshot in place of the one before; waits for nobody."""
+
+
 class Store(Protocol):
     """One module's events, outbox and inbox.
 
@@ -156,6 +167,7 @@ class Store(Protocol):
     capabilities: Capability
     factory: InfrastructureFactory[Any]
     recorder: ApplicationRecorder
+    snapshots: SnapshotRows
 
     async def run(self, read: Callable[[], T]) -> T:
         """Call what reads from the store: in a worker thread where that takes a network."""

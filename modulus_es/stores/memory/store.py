@@ -16,7 +16,8 @@ from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory.inbox import MemoryInbox
 from modulus_es.stores.memory.outbox import MemoryOutbox
 from modulus_es.stores.memory.recorder import MemoryFactory
-from modulus_es.stores.port import Capability, Handled, OutboxRow, Store
+from modulus_es.stores.memory.snapshots import MemorySnapshots
+from modulus_es.stores.port import Capability, Handled, OutboxRow, SnapshotRows, Store
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
         self.capabilities = Capability(0)
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = self._recorder
+        self.snapshots: SnapshotRows = MemorySnapshots()
 
     async def run(self, read: Callable[[], T]) -> T:
         """Call what reads from the store."""

@@ -100,9 +100,9 @@ class SQLiteDatabase:
         return ModulusSQLiteFactory(environment, datastore=self._datastore)
 
     def _make_tables(self, module: str) -> None:
-        events = names_of(module).events
+        latest = names_of(module).snapshots  # the table that came last
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-        if not self._datastore.select(sql, (events,)):
+        if not self._datastore.select(sql, (latest,)):
             self._datastore.write(lambda cursor: create_tables(cursor, [module]))
 
     def _times_of_events(self, module: str) -> list[datetime]:

@@ -13,6 +13,7 @@ class Names(NamedTuple):
     events: str
     outbox: str
     inbox: str
+    snapshots: str
 
     def fill(self, statement: str) -> str:
         """A statement with its tables: ``$outbox``, or ``$outbox_pending`` for an index of it.
@@ -57,7 +58,7 @@ def names_of(module: str | None) -> Names:
     'stored_events'
     """
     if module is None:
-        return Names("stored_events", "stored_outbox", "stored_inbox")
+        return Names("stored_events", "stored_outbox", "stored_inbox", "stored_latest")
     plain = re.sub(r"[A-Z]", lambda found: f"^{found.group().lower()}", module)
     return Names(*(f"modulus_{kind}_{plain}" for kind in Names._fields))
 

@@ -12,14 +12,24 @@ from typing import Any, TypeVar
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Receipt, Routes
+from modulus_es.stores.port import (
+    Capability,
+    Handled,
+    InboxRow,
+    OutboxRow,
+    Receipt,
+    Routes,
+    SnapshotRows,
+)
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.group import Group
+from modulus_es.stores.sqlite.names import names_of
 from modulus_es.stores.sqlite.outbox import recorded_routes
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
 from modulus_es.stores.sqlite.rows import changing
+from modulus_es.stores.sqlite.snapshots import Snapshots
 from modulus_es.stores.sqlite.threads import in_a_thread
 from modulus_es.stores.sqlite.transaction import Transaction
 
@@ -44,6 +54,7 @@ class SQLiteStore:
         self.module = module
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = recorder
+        self.snapshots: SnapshotRows = Snapshots(recorder.datastore, names_of(module))
         self._record = recorder.record
         self._datastore = recorder.datastore
         self._outbox, self._inbox = recorder.outbox, recorder.inbox

@@ -98,6 +98,14 @@ CREATE = (
     WHERE processed_at IS NULL AND dead_at IS NULL
     """,
     "CREATE INDEX IF NOT EXISTS $inbox_order ON $inbox (source, handler, key, sent_position)",
+    """
+    CREATE TABLE IF NOT EXISTS $snapshots (
+        originator_id TEXT PRIMARY KEY,
+        originator_version INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        state BLOB NOT NULL
+    )
+    """,
 )
 
 
