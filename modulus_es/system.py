@@ -13,6 +13,7 @@ from modulus_es import ambient
 from modulus_es.bus import MessageBus
 from modulus_es.cascade import Cascades
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
+from modulus_es.dispatcher import Strategy
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     DefinitionError,
@@ -206,7 +207,7 @@ class System(Looking):
         """Ask the module that can answer; see `Mediator.stream`."""
         return self._route(query).mediator.stream(query)
 
-    async def publish(self, event: DomainEvent) -> None:
+    async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
         """Publish a domain event in every module that handles it; see `Mediator.publish`."""
         self._live.raise_failure()
         if isinstance(event, IntegrationEvent):
@@ -218,7 +219,7 @@ class System(Looking):
         for module in self.modules:
             if module.dispatcher.handlers_of(type(event)) or not isinstance(event, DomainEvent):
                 try:
-                    await module.mediator.publish(event)
+                    await module.mediator.publish(event, strategy)
                 except PublishError as error:
                     failed.append(error)
         if failed:

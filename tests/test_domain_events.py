@@ -440,6 +440,18 @@ async def test_stop_on_first_failure_stops(orders: Module) -> None:
     assert [str(error) for error in caught.value.exceptions] == ["x1"]
 
 
+@pytest.mark.parametrize("route", ["system", "module", "mediator"])
+async def test_a_strategy_may_be_given_wherever_an_event_is_published(
+    system: System, orders: Module, route: str
+) -> None:
+    log: list[str] = []
+    failing(orders, Noticed, "x1", "a", log=log)
+    routes: dict[str, Any] = {"system": system, "module": orders, "mediator": orders.mediator}
+    with pytest.raises(PublishError):
+        await routes[route].publish(Noticed(), strategy="stop_on_first_failure")
+    assert log == ["x1"]
+
+
 async def test_parallel_runs_all_handlers_at_once_and_carries_all_failures(
     orders: Module,
 ) -> None:
