@@ -13,7 +13,7 @@ from modulus_es.errors import DeserializationError, SimulatedCrash
 from modulus_es.groups import Delivering, Group, Round
 from modulus_es.handlers import Handler
 from modulus_es.ids import derived_id
-from modulus_es.leases import BATCH, LEASE
+from modulus_es.leases import BATCH, LEASE, ClaimClock
 from modulus_es.messages import Command
 from modulus_es.steps import Step
 from modulus_es.stores.port import InboxRow, Receipt
@@ -35,6 +35,7 @@ class Consumer:
 
     def __init__(self, module: Module) -> None:
         self._module = module
+        self._claim_clock = ClaimClock(module.system.clock)
         self._deliverer = Deliverer(module)
         self._claimed: deque[InboxRow] = deque()
         self._begun: dict[int, Strand | None] = {}
@@ -210,9 +211,10 @@ class Consumer:
             await self._give_back()
         claimed, module = self._claimed, self._module
         while (row := self._next_claimed()) is None:
+            now, behind = self._claim_clock.look()
             claimed.extend(
                 await module.store.claim_inbox(
-                    self.owner, module.system.clock.now(), LEASE, min(limit, BATCH), self._names
+                    self.owner, now, LEASE + behind, min(limit, BATCH), self._names
                 )
             )
             if not claimed:
@@ -259,10 +261,11 @@ class Consumer:
 
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is a delivery to make next."""
-        now = self._module.system.clock.now()
         if self._claimed or (self._round and not self._round.waits):
-            return now
-        return await self._module.store.inbox_due(self.owner, now, self._names)
+            return self._module.system.clock.now()
+        now, behind = self._claim_clock.look()
+        due = await self._module.store.inbox_due(self.owner, now, self._names)
+        return None if due is None else due + behind
 
     def blocked(self) -> list[str]:
         """Deliveries whose handler is gone, or no longer takes such messages."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.clock import Clock, VirtualClock
@@ -21,6 +22,45 @@ LEASE = timedelta(seconds=30)
 
 BATCH = 100
 """How many rows are claimed at a time."""
+
+
+_A_JUMP = timedelta(seconds=5)  # more than a clock that is only corrected is ever off
+
+
+class ClaimClock:
+    """What time it is for claims, where somebody may set the machine's clock.
+
+    A clock that was set forth would end the claims of all others at once, while
+    they are at work. So it is not believed for as long as what was claimed
+    before may last, and claims last longer meanwhile.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._in_jumps = isinstance(clock, VirtualClock)
+        self._seen: tuple[datetime, float] | None = None
+        self._behind = timedelta(0)
+        self._believed_at = 0.0
+
+    def look(self) -> tuple[datetime, timedelta]:
+        """The time that counts for claims, and how far behind the clock it is.
+
+        >>> ClaimClock(VirtualClock()).look()[1]
+        datetime.timedelta(0)
+        """
+        now = self._clock.now()
+        if self._in_jumps:
+            return now, self._behind
+        passed = monotonic()
+        if self._seen is not None:
+            ahead = now - self._seen[0] - timedelta(seconds=passed - self._seen[1])
+            if abs(ahead) > _A_JUMP:
+                self._behind = max(timedelta(0), self._behind + ahead)
+                self._believed_at = passed + 2 * LEASE.total_seconds()
+        self._seen = now, passed
+        if self._behind and passed >= self._believed_at:
+            self._behind = timedelta(0)
+        return now - self._behind, self._behind
 
 
 class Carried:

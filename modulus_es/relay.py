@@ -18,7 +18,7 @@ from modulus_es.errors import (
     TransportUnavailableError,
 )
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Faults
-from modulus_es.leases import BATCH, LEASE, Carried
+from modulus_es.leases import BATCH, LEASE, Carried, ClaimClock
 from modulus_es.retry import Retry
 from modulus_es.steps import Step
 from modulus_es.stores.port import OutboxRow, Store
@@ -59,6 +59,7 @@ class OutboxRelay:
     ) -> None:
         self.store, self.transport = store, transport
         self._clock, self._trace, self._faults = clock, trace, faults
+        self._claim_clock = ClaimClock(clock)
         self._scheduler, self._random = scheduler, random
         self._name, self._lives = name, 1
         self._failures = 0
@@ -95,8 +96,9 @@ class OutboxRelay:
         owner = self.owner
         try:
             await self._renew()
+            then, behind = self._claim_clock.look()
             rows = await self.store.claim_outbox(
-                owner, now, LEASE, min(limit, BATCH), self.transport.routes()
+                owner, then, LEASE + behind, min(limit, BATCH), self.transport.routes()
             )
             if not rows:
                 return None
@@ -126,10 +128,12 @@ class OutboxRelay:
         if self._again_at is not None:
             return self._again_at if patient else None
         await self._renew()
-        now, routes = self._clock.now(), self.transport.routes()
+        (now, behind), routes = self._claim_clock.look(), self.transport.routes()
         due = await self.store.outbox_due(self.owner, now, routes)
-        if due is None or due <= now or not any(peer._carried.rows for peer in self._peers):
-            return due
+        if due is None:
+            return None
+        if due <= now or not any(peer._carried.rows for peer in self._peers):
+            return due + behind
         # That the lease of what a living relay carries will be out is no reason to let time
         # pass: a partition would have the relays take the same rows over from each other for ever.
         carried = {position for peer in self._peers for position in peer._carried.rows}
@@ -138,7 +142,7 @@ class OutboxRelay:
             for row in await self.store.run(lambda: list(self.store.undelivered()))
             if row.position not in carried and routes.accept(row.envelope)
         ]
-        return min((moment for moment in times if moment > now), default=None)
+        return min((moment + behind for moment in times if moment > now), default=None)
 
     def blocked(self) -> list[str]:
         """What waits for something else than time."""

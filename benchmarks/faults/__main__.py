@@ -32,6 +32,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="numbers of scenarios, such as 1,22")
     parser.add_argument("--short", action="store_true", help="the short form of each")
     asked = parser.parse_args()
+    # So that whoever ends this run ends its scenarios, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     numbers = [int(number) for number in asked.only.split(",") if number] or sorted(SCENARIOS)
     began = time.monotonic()
     rows: list[tuple[Scenario, Outcome]] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import history, interruptions, kills, messages, places, strangers
+from benchmarks.faults import clocks, history, interruptions, kills, messages, places, strangers
 from benchmarks.faults.report import SCENARIOS
 
-FAMILIES = (kills, interruptions, places, messages, history, strangers)
+FAMILIES = (kills, interruptions, places, messages, history, strangers, clocks)
 
 __all__ = ["FAMILIES", "SCENARIOS"]

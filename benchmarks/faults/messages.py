@@ -257,7 +257,7 @@ async def _hostile_payloads(times: int) -> Outcome:
 
 @scenario(20, "four relays on one outbox, duplicates and crashes between them")
 def four_relays(full: bool, folder: Path) -> Outcome:
-    count = 2_000 if full else 150
+    count = 600 if full else 100
     system = shop("memory://")
     for name in ("second", "third", "fourth"):
         system.new_relay(system["orders"], name)

@@ -254,4 +254,7 @@ def _due(row: InboxRow, owner: str, now: datetime) -> datetime | None:
             return None
         if until > now:
             return until
+    if not row.attempts and row.last_error is None:
+        # It waits for nothing, whatever the clock was set to since it came.
+        return now
     return max(row.available_at, now)

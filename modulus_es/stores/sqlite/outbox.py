@@ -228,8 +228,10 @@ class _Lanes:
                 self._held.add(key)
                 return until
         if row.available_at > self._now:
-            came_due = not row.scheduled or row.attempts or row.last_error is not None
-            if came_due:
+            again = row.attempts or row.last_error is not None
+            if again:
                 self._held.add(key)
-            return row.available_at
+            if again or row.scheduled:
+                return row.available_at
+            # It waits for nothing: the clock was set back since it was recorded.
         return self._now
