@@ -28,7 +28,8 @@ def _apply_of(cls: Any) -> Apply:
     if tuple(defined) != callers:
         # It is the user's own, or calls the user's own.
         return cls.apply if defined[0] is not es.CanMutateAggregate else _nothing
-    function: Any = es.decorated_funcs[cls]
+    # One that was inherited with its aggregate has the method of the one that it derives from.
+    function: Any = next(es.decorated_funcs[c] for c in cls.__mro__ if c in es.decorated_funcs)
     parameters = list(signature(function).parameters.values())[1:]
     names = [parameter.name for parameter in parameters]
     if any(parameter.kind is not Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters):

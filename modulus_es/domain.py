@@ -167,6 +167,18 @@ class Aggregate(es.Aggregate):
         aggregate.pending_events.append(created)
         return aggregate
 
+    def trigger_event(self, event_class: Any, **kwargs: Any) -> None:
+        """Record an event of this class, and apply it.
+
+        An inherited method records the event that its own class has of that
+        name: ``Note0.Added`` where ``class Note0(Note)`` inherits what records
+        ``Note.Added``, of which it is one.
+        """
+        own = getattr(type(self), event_class.__name__, None)
+        if own is not event_class and isinstance(own, type) and issubclass(own, event_class):
+            event_class = own
+        super().trigger_event(event_class, **kwargs)
+
     def __hash__(self) -> int:
         return hash((type(self).__qualname__, self.id))
 

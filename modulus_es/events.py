@@ -95,6 +95,11 @@ class _EventType(es.MetaDomainEvent):
     def __new__(
         cls, clsname: str, bases: tuple[Any, ...], namespace: dict[str, Any], **kwargs: Any
     ) -> Any:
+        annotations = namespace.get("__annotations__", {})
+        for name, said in tuple(annotations.items()):
+            # What eventsourcing writes for a parameter annotated None, in the user's namespace.
+            if isinstance(said, str) and said == "typing.Any":
+                annotations[name] = Any
         made: Any = type.__new__(cls, clsname, bases, namespace, **kwargs)
         made = dataclass(frozen=True, repr=False)(made)
         made.__signature__ = signature(made.__init__)

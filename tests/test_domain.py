@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import pytest
+from eventsourcing.domain import OriginatorIDError, OriginatorVersionError
 
 from modulus_es import (
     Aggregate,
@@ -625,3 +626,126 @@ def test_a_subclass_of_a_direct_event_adds_its_fields() -> None:
     opened = BigWarehouseOpened("Ghent", floors=5)
     assert (opened.city, opened.floors) == ("Ghent", 5)
     assert type(opened.id) is UUID
+
+
+class Note(Aggregate):
+    @event("Made")
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    @event("Added")
+    def add(self, k: int) -> None:
+        self.n += k
+
+
+class Note0(Note):
+    pass
+
+
+class Note1(Note0):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Note, Note0, Note1])
+async def test_an_inherited_method_records_the_event_of_its_own_class(cls: Any) -> None:
+    module = System(seed=7).module("notes")
+    heard: list[str] = []
+
+    @module.on(cls.Added)
+    def added(event: Any) -> None:
+        heard.append(type(event).__qualname__)
+
+    note = cls(1)
+    note.add(2)
+    await module.save(note)
+    assert heard == [f"{cls.__name__}.Added"]
+    assert [stored.topic for stored in module.stored_events()] == [
+        f"{cls.__name__}.Made",
+        f"{cls.__name__}.Added",
+    ]
+    assert (await module.get(cls, note.id)).n == 3
+
+
+async def test_an_inherited_method_s_event_reaches_who_listens_to_the_base() -> None:
+    module = System(seed=7).module("notes")
+    heard: list[Any] = []
+
+    @module.on(Note.Added)
+    def added(event: Any) -> None:
+        heard.append(event.k)
+
+    note = Note1(1)
+    note.add(2)
+    await module.save(note)
+    assert heard == [2]
+
+
+async def test_what_was_recorded_under_the_base_s_event_replays() -> None:
+    module = System(seed=7).module("notes")
+    note = Note0(1)
+    Aggregate.__base__.trigger_event(note, Note.Added, k=2)  # type: ignore[union-attr]
+    await module.save(note)
+    assert [stored.topic for stored in module.stored_events()] == ["Note0.Made", "Note.Added"]
+    again = await module.get(Note0, note.id)
+    assert (again.n, type(again)) == (3, Note0)
+    again.add(4)
+    await module.save(again)
+    assert (await module.get(Note0, note.id)).n == 7
+
+
+async def test_a_parameter_annotated_none_needs_no_import() -> None:
+    module = System(seed=7).module("notes")
+    namespace: dict[str, Any] = {"__name__": "cell", "Aggregate": Aggregate, "event": event}
+    exec(
+        "class Marked(Aggregate):\n"
+        "    @event('Set')\n"
+        "    def __init__(self, mark: None) -> None:\n"
+        "        self.mark = mark\n",
+        namespace,
+    )
+    marked = namespace["Marked"](None)
+    await module.save(marked)
+    assert (await module.get(namespace["Marked"], marked.id)).mark is None
+
+
+class Stepped(Aggregate):
+    @event("Begun")
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+
+    @event("Stepped")
+    def step(self, length: int, *, direction: str) -> None:
+        self.steps.append((length, direction))
+
+    @event("Rested")
+    def rest(self) -> None:
+        self.steps.append("rest")
+
+    class Turned(Aggregate.Event):
+        def apply(self, aggregate: Any) -> None:
+            aggregate.steps.append("turn")
+
+
+async def test_every_way_of_applying_an_event_is_the_same_live_and_rebuilt() -> None:
+    module = System(seed=7).module("steps")
+    stepped = Stepped()
+    stepped.step(1, direction="on")
+    stepped.step(2, direction="back")
+    stepped.rest()
+    stepped.trigger_event(Stepped.Turned)
+    expected = [(1, "on"), (2, "back"), "rest", "turn"]
+    assert stepped.steps == expected
+    await module.save(stepped)
+    again = await module.get(Stepped, stepped.id)
+    assert again.steps == expected
+    assert again == stepped
+
+
+def test_an_event_is_applied_to_its_own_aggregate_and_in_order_only() -> None:
+    one, other = Stepped(), Stepped()
+    one.rest()
+    (_, rested) = one.pending_events
+    with pytest.raises(OriginatorIDError):
+        rested.mutate(other)
+    with pytest.raises(OriginatorVersionError):
+        rested.mutate(one)

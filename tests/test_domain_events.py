@@ -705,3 +705,87 @@ async def test_a_mediator_shows_where_it_belongs(system: System, orders: Module)
 
     assert await system.send(Ping()) == Success(1)
     assert repr(orders.mediator) == "Mediator(orders)"
+
+
+async def test_a_service_registered_anew_is_what_the_next_event_s_handler_gets() -> None:
+    system = System(seed=7)
+    module = system.module("rooms")
+    got: list[str] = []
+
+    class Lamp:
+        def __init__(self, colour: str = "red") -> None:
+            self.colour = colour
+
+    class Look:
+        def __init__(self, lamp: Lamp) -> None:
+            self.lamp = lamp
+
+        async def handle(self, noticed: Noticed) -> None:
+            got.append(self.lamp.colour)
+
+    module.on(Noticed)(Look)
+    with pytest.raises(PublishError, match="Lamp"):
+        await module.publish(Noticed())
+    system.services.singleton(Lamp)
+    for _ in range(2):
+        await module.publish(Noticed())
+    system.services.singleton(Lamp, Lamp("blue"))
+    await module.publish(Noticed())
+    system.services.scoped(Lamp, lambda: Lamp("green"))
+    await module.publish(Noticed())
+    assert got == ["red", "red", "blue", "green"]
+
+
+async def test_a_class_handler_is_made_anew_for_each_event() -> None:
+    module = System(seed=7).module("rooms")
+    made: list[Any] = []
+
+    class Look:
+        def __init__(self) -> None:
+            made.append(self)
+
+        async def handle(self, noticed: Noticed) -> None: ...
+
+    module.on(Noticed)(Look)
+    for _ in range(3):
+        await module.publish(Noticed())
+    assert len(set(map(id, made))) == len(made) == 3
+
+
+async def test_a_method_that_was_replaced_is_the_one_that_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = System(seed=7).module("rooms")
+    heard: list[str] = []
+
+    class Look:
+        async def handle(self, noticed: Noticed) -> None:
+            heard.append("before")
+
+    async def after(self: Any, noticed: Noticed) -> None:
+        heard.append("after")
+
+    module.on(Noticed)(Look)
+    await module.publish(Noticed())
+    monkeypatch.setattr(Look, "handle", after)
+    await module.publish(Noticed())
+    assert heard == ["before", "after"]
+
+
+async def test_many_at_once_are_not_deep() -> None:
+    module = System(seed=7).module("rooms")
+    heard: list[str] = []
+    gate = asyncio.Event()
+
+    @module.on(Noticed)
+    async def wait(noticed: Noticed) -> None:
+        await gate.wait()
+        heard.append(noticed.what)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(100):
+            tasks.create_task(module.publish(Noticed(str(number))))
+        await asyncio.sleep(0)
+        gate.set()
+    assert len(heard) == 100
+    assert module.system.cascades.open == 0

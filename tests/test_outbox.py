@@ -245,6 +245,19 @@ async def test_an_after_commit_handler_passes_the_key_on() -> None:
 # Correlation and causation
 
 
+async def test_a_message_s_own_correlation_is_its_key_where_nothing_else_is() -> None:
+    system = System(seed=7)
+    sender = system.module("sender")
+    await sender.bus.publish(Said(1, correlation_id="my own"))
+    async with sender.unit_of_work() as uow:
+        uow.publish(Said(2, correlation_id="another"))
+        uow.publish(Said(3, correlation_id="another"), key="given")
+        uow.publish(Said(4))
+    alone, own, given, units = (row.envelope for row in sender.store.outbox_rows())
+    assert (alone.key, own.key, given.key) == ("my own", "another", "given")
+    assert units.key == units.correlation_id == uow.conversation
+
+
 async def test_correlation_flows_from_the_message_being_handled_to_what_it_causes() -> None:
     system, sender, hearer = pair()
 
