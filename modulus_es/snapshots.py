@@ -49,13 +49,13 @@ class Snapshots:
 
     def latest(self, id: UUID, version: int | None) -> Any:
         """The aggregate as it was last kept, not after ``version``; None if it was not."""
-        stored = self._rows.latest(id)
-        if stored is None or (version is not None and stored.originator_version > version):
-            return None
-        cls: Any = self._module.registry.get(stored.topic)
-        if cls is None or not issubclass(cls, Aggregate):
-            return None
         try:
+            stored = self._rows.latest(id)
+            if stored is None or (version is not None and stored.originator_version > version):
+                return None
+            cls: Any = self._module.registry.get(stored.topic)
+            if cls is None or not issubclass(cls, Aggregate):
+                return None
             kept = _decoder.decode(self._module.mapper.opened(stored.state))
             if kept.code != fingerprint(cls):
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -287,4 +288,21 @@ async def test_a_snapshot_waits_for_nobody_who_writes(tmp_path: Path) -> None:
     other.close()
     await module.get(Counter, id_)
     assert module.store.snapshots.latest(id_) is not None
+    system.close()
+
+
+async def test_an_aggregate_is_loaded_and_saved_without_the_table_of_snapshots(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = System(seed=7, store=f"sqlite:///{tmp_path}/store.db")
+    module = system.module("counters")
+    id_ = await counted(module, 2 * EVERY)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("DROP TABLE modulus_snapshots_counters")
+        connection.commit()
+    counter = await module.get(Counter, id_)
+    counter.count(1)
+    await module.save(counter)
+    assert (await module.get(Counter, id_)).total == 2 * EVERY + 1
+    assert "no such table" in caplog.text
     system.close()

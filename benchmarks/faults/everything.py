@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import clocks, history, interruptions, kills, messages, places, strangers
+from benchmarks.faults import (
+    clocks,
+    history,
+    interruptions,
+    kills,
+    messages,
+    places,
+    snapshots,
+    strangers,
+)
 from benchmarks.faults.report import SCENARIOS
 
-FAMILIES = (kills, interruptions, places, messages, history, strangers, clocks)
+FAMILIES = (kills, interruptions, places, messages, history, strangers, clocks, snapshots)
 
 __all__ = ["FAMILIES", "SCENARIOS"]
