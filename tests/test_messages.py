@@ -288,9 +288,13 @@ async def test_a_type_that_is_never_defined_is_named_when_it_is_needed() -> None
 
 
 async def test_a_type_that_only_a_function_knows_is_found() -> None:
+    class Unit(Enum):
+        CM = "cm"
+
     @dataclass(frozen=True)
     class Parcel:
         size: int
+        unit: Unit = Unit.CM
 
     class Shipped(IntegrationEvent):
         parcel: Parcel

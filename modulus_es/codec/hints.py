@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from modulus_es.codec.plan import is_redefinition, type_name
 from modulus_es.errors import UnsupportedFieldError
+from modulus_es.signatures import names_around
 
 MISSING: Any = dataclasses.MISSING
 
@@ -115,13 +116,16 @@ def resolve(raw: Any, owner: type, where: str) -> Any:
     if raw is inspect.Parameter.empty or raw is MISSING:
         return Any
     module = sys.modules.get(owner.__module__)
+    names = dict(vars(module)) if module else {}
+    if "<locals>" in owner.__qualname__ and isinstance(raw, str):
+        names.update(names_around(owner)[1])
     carrier = type("carrier", (), {"__annotations__": {"hint": raw}})
     try:
         return typing.get_type_hints(
             carrier,
             # As typing itself does it: what the module defines goes before class attributes.
             globalns=dict(vars(owner)),
-            localns=vars(module) if module else {},
+            localns=names,
             include_extras=True,
         )["hint"]
     except NameError as error:
