@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from modulus_es import (
     Aggregate,
     Clock,
@@ -18,6 +20,7 @@ from modulus_es import (
     IntegrationEvent,
     Module,
     Retry,
+    StoreUnavailableError,
     System,
     UnitOfWork,
     VirtualClock,
@@ -384,6 +387,28 @@ async def test_what_was_claimed_too_long_ago_is_not_begun_but_claimed_anew() -> 
     assert [step and step.outcome for step in steps] == ["done", "lease is out", "done"]
     assert heard == [1, 2]
     assert [row.attempts for row in hearer.inbox] == [1, 1]
+
+
+async def test_a_mark_that_could_not_be_written_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system, sender, hearer = pair()
+    heard: list[int] = []
+    commit = hearer.store.commit
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None:
+        heard.append(said.n)
+
+    async def fail_once(*written: Any) -> Any:
+        monkeypatch.setattr(hearer.store, "commit", commit)
+        raise StoreUnavailableError("not now")
+
+    monkeypatch.setattr(hearer.store, "commit", fail_once)
+    await sender.bus.publish(Said(1))
+    await system.run()
+    assert heard == [1, 1]
+    assert rows(hearer) == {"hear": ("done", 2)}
 
 
 # Commands over the bus

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from modulus_es import (
     Aggregate,
+    Clock,
     Command,
     Envelope,
     IntegrationEvent,
@@ -382,6 +383,48 @@ async def test_a_purge_changes_nothing_but_when_the_message_was_recorded() -> No
     assert before.recorded_at == START
     assert after.recorded_at == START + timedelta(seconds=5)
     assert (after.outcome, after.effects, after.attempts) == ("done", 1, 1)
+
+
+async def test_two_senders_of_one_key_are_not_out_of_order() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None: ...
+
+    for n in range(3):
+        await sender.bus.publish(Said(n), key="k")
+    await system.run()
+    await system.module("another").bus.publish(Said(9), key="k")
+    await system.run()
+    assert [row.out_of_order for row in rows(system)] == [0, 0, 0, 0]
+
+
+async def test_what_a_handler_is_at_is_pending() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    async def hear(said: Said, clock: Clock) -> None:
+        await clock.sleep(10)
+
+    await sender.bus.publish(Said(1))
+    await system.run(until=timedelta(seconds=5))
+    assert [(row.handler, row.outcome) for row in rows(system)] == [("hear", "pending")]
+
+
+async def test_a_message_is_recorded_when_it_was_first_recorded() -> None:
+    class Told(IntegrationEvent): ...
+
+    system, sender, _ = pair()
+
+    @sender.projects(Note.Written)
+    def tell(written: Note.Written) -> Told:
+        return Told()
+
+    with system.current():
+        await sender.save(Note(1))
+    await system.advance(60)
+    await sender.replay(tell)
+    assert [row.recorded_at for row in rows(system)] == [START]
 
 
 async def test_a_message_that_was_purged_is_no_effect_any_more() -> None:
