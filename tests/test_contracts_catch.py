@@ -14,14 +14,17 @@ from msgspec.structs import replace
 
 from modulus_es import system
 from modulus_es.clock import START
+from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory import MemoryDatabase, MemoryFactory, MemoryStore
 from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Receipt, Routes
+from modulus_es.stores.sqlite import SQLiteDatabase
 from modulus_es.testing.contracts import (
     AnyOrderContract,
     ConnectionContract,
     DeadLetterContract,
     DeliveryContract,
     EventsContract,
+    GroupContract,
     InboxContract,
     OddValuesContract,
     OutboxMarksContract,
@@ -192,7 +195,7 @@ class HoldsNothing(MemoryStore):
         return False
 
 
-@found_out_by(ConnectionContract, SessionContract, SharingContract)
+@found_out_by(ConnectionContract, GroupContract, SessionContract, SharingContract)
 class PromisesTooMuch(MemoryStore):
     def __init__(self, module: str, factory: MemoryFactory) -> None:
         super().__init__(module, factory)
@@ -711,6 +714,94 @@ def test_a_store_that_breaks_a_promise_is_found_out(liar: type[Any], contract: t
 def test_no_test_of_the_contract_is_one_that_cannot_fail() -> None:
     failed = frozenset[str]().union(*(broken_by(*case) for case in CASES))
     assert sorted({promise.name for promise in promises(StoreContract)} - failed) == []
+
+
+class GroupLiar:
+    """A group of SQLite that keeps all promises but one."""
+
+    def __init__(self, group: Any) -> None:
+        self.group = group
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.group, name)
+
+
+class EndsWithoutACommit(GroupLiar):
+    def end(self) -> None:
+        self.group.undo()
+
+
+class UndoesAllForOne(GroupLiar):
+    async def commit(self, *everything: Any) -> Any:
+        try:
+            return await self.group.commit(*everything)
+        except Exception:
+            self.group.undo()
+            raise
+
+
+class UndoesNothing(GroupLiar):
+    def undo(self) -> None:
+        self.group.end()
+
+
+class SwallowsARefusal(GroupLiar):
+    async def commit(self, *everything: Any) -> Any:
+        try:
+            return await self.group.commit(*everything)
+        except (IntegrityError, LeaseLostError):
+            return ()
+
+
+class ForgetsFailures(GroupLiar):
+    async def retry_delivery(self, *_: Any) -> None: ...
+
+    async def bury_delivery(self, *_: Any) -> None: ...
+
+
+class IsDeafAfterItsEnd(GroupLiar):
+    async def commit(self, *everything: Any) -> Any:
+        return () if self.group.ended else await self.group.commit(*everything)
+
+
+class BeginsTooSoon(GroupLiar):
+    def __init__(self, group: Any) -> None:
+        super().__init__(group)
+        self.mine = group.begin()
+
+
+GROUP_LIARS = (
+    EndsWithoutACommit,
+    UndoesAllForOne,
+    UndoesNothing,
+    SwallowsARefusal,
+    ForgetsFailures,
+    IsDeafAfterItsEnd,
+    BeginsTooSoon,
+)
+
+
+@cache
+def broken_by_group(liar: type[Any]) -> frozenset[str]:
+    def open_it() -> Any:
+        database = SQLiteDatabase("sqlite:///:memory:?timeout=0.1")
+        store: Any = database.store("orders")
+        group = store.group
+        store.group = lambda: liar(group())
+        return database
+
+    return frozenset(broken_promises(GroupContract, lambda: StoreBench(open_it)))
+
+
+@pytest.mark.parametrize("liar", GROUP_LIARS)
+def test_a_group_that_breaks_a_promise_is_found_out(liar: type[Any]) -> None:
+    assert broken_by_group(liar)
+
+
+def test_no_test_of_groups_is_one_that_cannot_fail() -> None:
+    failed = frozenset[str]().union(*map(broken_by_group, GROUP_LIARS))
+    assert sorted({promise.name for promise in promises(GroupContract)} - failed) == []
+    assert broken_by_group(GroupLiar) == frozenset()
 
 
 class CountsOpeningsFromTwo(MemoryDatabase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +50,11 @@ class TestSystemInSQLiteMemory(SystemContract):
     @pytest.fixture
     def store_url(self) -> str:
         return "sqlite:///:memory:"
+
+
+class TestSystemInGroups(TestSystemInSQLiteFile):
+    """A day that is committed in groups differs in nothing that its tables show."""
+
+    @pytest.fixture
+    def system_options(self) -> dict[str, Any]:
+        return {"group_commit": 50}

@@ -135,6 +135,8 @@ class Capability(Flag):
     """`Store.begin` gives a transaction for the reader's own tables."""
     MANY_PROCESSES = auto()
     """Several processes may use it at once."""
+    GROUPS = auto()
+    """`Store.group` begins a group of deliveries that are committed together."""
 
 
 class SnapshotRows(Protocol):

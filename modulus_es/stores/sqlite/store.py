@@ -63,7 +63,7 @@ class SQLiteStore:
         self._routes: tuple[Routes, frozenset[str]] | None = None
         place = self._datastore.place
         self.url = place.url
-        self.capabilities = Capability.CONNECTION
+        self.capabilities = Capability.CONNECTION | Capability.GROUPS
         if not place.in_memory:
             self.capabilities |= Capability.DURABLE | Capability.MANY_PROCESSES
 

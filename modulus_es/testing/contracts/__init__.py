@@ -8,6 +8,7 @@ from modulus_es.testing.contracts.any_order import AnyOrderContract
 from modulus_es.testing.contracts.dead_letters import DeadLetterContract
 from modulus_es.testing.contracts.deliveries import DeliveryContract
 from modulus_es.testing.contracts.events import EventsContract
+from modulus_es.testing.contracts.groups import GroupContract
 from modulus_es.testing.contracts.inbox import InboxContract
 from modulus_es.testing.contracts.odd_values import OddValuesContract
 from modulus_es.testing.contracts.order import OrderContract
@@ -38,6 +39,7 @@ __all__ = [
     "DeadLetterContract",
     "DeliveryContract",
     "EventsContract",
+    "GroupContract",
     "InboxContract",
     "Listener",
     "OddValuesContract",

@@ -6,6 +6,7 @@ from modulus_es.testing.contracts.any_order import AnyOrderContract
 from modulus_es.testing.contracts.dead_letters import DeadLetterContract
 from modulus_es.testing.contracts.deliveries import DeliveryContract
 from modulus_es.testing.contracts.events import EventsContract
+from modulus_es.testing.contracts.groups import GroupContract
 from modulus_es.testing.contracts.inbox import InboxContract
 from modulus_es.testing.contracts.odd_values import OddValuesContract
 from modulus_es.testing.contracts.outbox_marks import OutboxMarksContract
@@ -18,6 +19,7 @@ class StoreContract(
     EventsContract,
     TransactionContract,
     ConnectionContract,
+    GroupContract,
     OutboxOrderContract,
     OutboxMarksContract,
     InboxContract,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,8 +26,8 @@ class SystemBench:
     <Capability: 0>
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self.url, self.options = url, dict(options or {})
         self._opened: list[Shop] = []
 
     @property
@@ -41,7 +42,7 @@ class SystemBench:
 
     def open(self, **options: Any) -> Shop:
         """Open the store, as one more process would."""
-        self._opened.append(Shop(self.url, **options))
+        self._opened.append(Shop(self.url, **{**self.options, **options}))
         return self._opened[-1]
 
     def open_again(self, **options: Any) -> Shop:
@@ -63,7 +64,7 @@ class SystemContract:
     """A system's day has the same tables on every store, and goes on where it ended.
 
     The subclass has a fixture ``store_url``, the URL of a store that is new in
-    each test.
+    each test; ``system_options`` may say more about how systems are made.
 
     >>> class TestMyStore(SystemContract):
     ...     @pytest.fixture
@@ -72,9 +73,14 @@ class SystemContract:
     """
 
     @pytest.fixture
-    def bench(self, store_url: str) -> SystemBench:
+    def system_options(self) -> dict[str, Any]:
+        """What else each `System` is made with."""
+        return {}
+
+    @pytest.fixture
+    def bench(self, store_url: str, system_options: dict[str, Any]) -> SystemBench:
         """What each test works with."""
-        return SystemBench(store_url)
+        return SystemBench(store_url, system_options)
 
     @promise()
     async def test_the_same_day_gives_the_same_tables_as_in_memory(
