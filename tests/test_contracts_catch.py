@@ -321,6 +321,18 @@ class LetsAnybodySayWhatBecameOfARow(MemoryStore):
 
 
 @found_out_by(OutboxMarksContract)
+class RenewsNothing(MemoryStore):
+    async def renew_outbox(self, *_: Any) -> None: ...
+
+
+@found_out_by(OutboxMarksContract)
+class LetsAnybodyRenew(MemoryStore):
+    async def renew_outbox(self, owner: Any, rows: Any, until: Any) -> None:
+        for row in rows:
+            await super().renew_outbox(row.claimed_by, [row], until)
+
+
+@found_out_by(OutboxMarksContract)
 class NeverNotesADelivery(MemoryStore):
     async def mark_delivered(self, owner: Any, rows: Any, now: Any) -> None: ...
 

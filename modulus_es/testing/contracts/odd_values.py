@@ -133,7 +133,7 @@ class OddValuesContract(StoreSuite):
 
     @promise()
     async def test_a_microsecond_makes_the_difference(self, bench: StoreBench) -> None:
-        await bench.write(message(1, due=5))
+        await bench.write(message(1, due=5, scheduled=True))
         await bench.receive(envelope(1))
         [row] = await bench.take()
         await bench.store.retry_delivery("anna", row, "no", at(5))

@@ -18,7 +18,7 @@ class OutboxMarksContract(StoreSuite):
 
     >>> from modulus_es.testing.contracts import promises
     >>> len(list(promises(OutboxMarksContract)))
-    13
+    15
     """
 
     @promise()
@@ -108,6 +108,27 @@ class OutboxMarksContract(StoreSuite):
         assert said(await bench.claim("bert", seconds=29)) == []
         assert said(await bench.claim("anna", seconds=30)) == []
         assert said(await bench.claim("bert", seconds=30)) == [1, 2]
+
+    @promise()
+    async def test_a_claim_that_is_renewed_lasts_longer(self, bench: StoreBench) -> None:
+        await bench.write(message(1), message(2))
+        rows = await bench.claim("anna")
+        await bench.store.renew_outbox("anna", rows, at(90))
+        assert [row.claimed_until for row in rows] == [at(90)] * 2
+        assert [row.claimed_until for row in bench.store.outbox_rows()] == [at(90)] * 2
+        assert await bench.due("bert", seconds=31) == 90
+        assert said(await bench.claim("bert", seconds=89)) == []
+        assert said(await bench.claim("bert", seconds=90)) == [1, 2]
+
+    @promise()
+    async def test_only_the_owner_renews_a_claim(self, bench: StoreBench) -> None:
+        await bench.write(message(1))
+        [mine] = await bench.claim("anna")
+        await bench.store.renew_outbox("bert", [mine], at(90))
+        [theirs] = await bench.claim("bert", seconds=30)
+        await bench.store.renew_outbox("anna", [mine], at(900))
+        [found] = bench.store.outbox_rows()
+        assert found.claimed_until == theirs.claimed_until == at(60)
 
     @promise()
     async def test_only_the_owner_says_what_became_of_a_row(self, bench: StoreBench) -> None:
