@@ -29,7 +29,7 @@ Recorded = list[tuple[Any, Any]]
 """Pending events, each with its aggregate."""
 
 
-async def commit(uow: UnitOfWork, connection: Any) -> Sequence[tuple[DomainEvent, Strategy | None]]:
+async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None]]:
     """Run what comes before the commit, and write; answers the events for what comes after.
 
     The order is: before-commit handlers and what they add, projectors over
@@ -43,11 +43,11 @@ async def commit(uow: UnitOfWork, connection: Any) -> Sequence[tuple[DomainEvent
             f"{uow.handler} changed something, and a query must not: let a command do it"
         )
     stored, rows = await _prepare(uow, recorded)
-    if stored or rows or uow.handled is not None or connection is not None:
+    if stored or rows or uow.handled is not None or uow.transaction is not None:
         faults = module.system.faults
         if faults.armed:
             faults.reach("before_commit", module.name, committed=False)
-        await _write(uow, connection, recorded, stored, rows)
+        await _write(uow, recorded, stored, rows)
         _note(uow, len(stored), len(rows))
         if faults.armed:
             faults.reach("after_commit", module.name, committed=True)
@@ -134,7 +134,6 @@ async def _prepare(
 
 async def _write(
     uow: UnitOfWork,
-    connection: Any,
     recorded: Recorded,
     stored: list[StoredEvent],
     rows: list[OutboxRow],
@@ -142,7 +141,7 @@ async def _write(
     store = uow.store
     uow.writing = True
     try:
-        await store.commit(stored, rows, uow.handled, connection)
+        await store.commit(stored, rows, uow.handled, uow.transaction)
         _settle(uow, recorded)
     except BaseException as error:
         # Refused, interrupted, cancelled, or the answer got lost: the store knows.

@@ -81,7 +81,7 @@ class UnitOfWork:
     handled: Handled | None = None
     writing = False
     _closed = False
-    _connection: Any = None
+    transaction: Any = None
     _scope: Scope | None = None
     _mediator: Mediator | None = None
     _bus: MessageBus | None = None
@@ -199,9 +199,9 @@ class UnitOfWork:
     def connection(self) -> Any:
         """The store's open transaction, for a read model's own tables; None in memory."""
         self._must_be_open("connection")
-        if self._connection is None:
-            self._connection = self.store.begin()
-        return self._connection
+        if self.transaction is None:
+            self.transaction = self.store.begin()
+        return self.transaction
 
     @property
     def correlation_id(self) -> str:
@@ -258,7 +258,7 @@ class UnitOfWork:
         self._must_be_open("commit")
         with self.module.system.current_here():
             try:
-                events = await commit(self, self._connection)
+                events = await commit(self)
             except BaseException:
                 await self.rollback()
                 raise
@@ -283,8 +283,8 @@ class UnitOfWork:
             self._closed = True
             if not self.writing:
                 self.committed = False
-            if self._connection is not None and not self.committed:
-                await self.store.rollback(self._connection)
+            if self.transaction is not None and not self.committed:
+                await self.store.rollback(self.transaction)
 
     async def abandon(self, error: BaseException) -> None:
         """Undo everything because of ``error``, which is more important than the clean-up's."""

@@ -72,6 +72,26 @@ def test_a_table_of_our_own_is_rolled_back_with_the_rest(shop: Shop) -> None:
     assert set(shop.system.ledger().effects) == {1}
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_before_commit_handler_may_be_the_first_to_use_the_connection(
+    shop: Shop, refused: bool
+) -> None:
+    @shop.orders.on(Order.Placed, phase="before_commit")
+    def note(placed: Order.Placed, uow: UnitOfWork) -> None:
+        uow.connection.execute("CREATE TABLE IF NOT EXISTS mine (number)")
+        uow.connection.execute("INSERT INTO mine VALUES (?)", (placed.number,))
+        if refused and placed.number == "A2":
+            raise ValueError("no")
+
+    run(shop.place("A1"))
+    if refused:
+        with pytest.raises(ValueError, match="no"):
+            run(shop.place("A2"))
+    run(shop.place("A3"))
+    assert shop.recorded("orders", "Order.Placed") == ["A1", "A3"]
+    assert read_beside(shop, "SELECT number FROM mine") == [("A1",), ("A3",)]
+
+
 def test_a_block_that_raises_writes_nothing(shop: Shop) -> None:
     async def work() -> None:
         async with shop.orders.unit_of_work() as uow:
