@@ -23,9 +23,12 @@ def points(
 
 
 def shared_points(
-    run: Callable[[int, Work], Awaitable[None]], sizes: Sequence[int], least: float = 0.005
+    run: Callable[[int, Work], Awaitable[None]], sizes: Sequence[int], least: float
 ) -> list[Row]:
-    """The same where an item has as many units as the size: the larger, the fewer items."""
+    """The same where an item has as many units as the size: the larger, the fewer items.
+
+    Not fewer than ``least`` of all, so that what a first time costs does not show.
+    """
     return [
         Row(f"{n:,}", "ours", partial(run, n), share=max(least, 1 / n), x=n, per=n) for n in sizes
     ]
