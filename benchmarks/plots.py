@@ -101,10 +101,10 @@ def lines(results: Sequence[Result], path: Path) -> None:
             costs += ys
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_ylim(min(costs) / 2, max(costs) * 2)
+        axes.set_ylim(min(costs) / 3, max(costs) * 3)
         axes.set_xticks(list(places), [f"{x:,.0f}" for x in places.values()])
         axes.set_xlabel(" / ".join(dict.fromkeys(result["axis"] for result in results)))
-        ticks = _ticks(min(costs) / 2, max(costs) * 2)
+        ticks = _ticks(min(costs) / 3, max(costs) * 3)
         axes.set_yticks(ticks, [short_time(tick) for tick in ticks])
         axes.minorticks_off()
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
