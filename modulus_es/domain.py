@@ -10,29 +10,32 @@ import paths.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from inspect import Parameter, signature
-from threading import RLock
-from types import ModuleType
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 import eventsourcing.domain as es
 
 from modulus_es import ambient
-from modulus_es.errors import DefinitionError, ReservedFieldError, UnsupportedFieldError
+from modulus_es.definition import (
+    Upcast,
+    adopt,
+    as_upcasts,
+    create_id_parameters,
+    decorators_of,
+    finish_event_class,
+    let_explicit_classes_in,
+    redefinition_allowed,
+    refuse_reserved_parameters,
+)
+from modulus_es.errors import DefinitionError, UnsupportedFieldError
 from modulus_es.events import (
-    RECORDED,
     AggregateCreated,
     DomainEvent,
     RecordedEvent,
     UnknownEvent,
 )
 from modulus_es.naming import define, qualified_name, stable_name
-from modulus_es.records import check_fields
 
 __all__ = [
     "Aggregate",
@@ -44,8 +47,6 @@ __all__ = [
     "event",
     "event_classes",
 ]
-
-Upcast = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 
 class Snapshot(es.Snapshot):
@@ -128,19 +129,19 @@ class Aggregate(es.Aggregate):
                 f"{qualified_name(cls)} has a TOPIC, which is eventsourcing's way to pin a name: "
                 "write `class ...(Aggregate, name=...)` instead"
             )
-        decorators = list(_decorators(cls))
-        _let_explicit_classes_in(cls, decorators)
+        decorators = list(decorators_of(cls))
+        let_explicit_classes_in(cls, decorators)
         for decorator in decorators:
-            _refuse_reserved_parameters(cls, decorator)
-        with _redefinition_allowed(cls.__module__):
+            refuse_reserved_parameters(cls, decorator)
+        with redefinition_allowed(cls.__module__):
             super().__init_subclass__(created_event_name=created_event_name, **kwargs)
         for decorator in decorators:
-            _finish_event_class(cls, decorator)
+            finish_event_class(cls, decorator)
         made: Any = cls
         made.Snapshot = type("Snapshot", (cls.Snapshot,), {"__aggregate__": cls})
         made.Event.__aggregate__ = cls
         for value in event_classes(cls):
-            _adopt(value, cls, name)
+            adopt(value, cls, name)
 
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:
@@ -152,7 +153,7 @@ class Aggregate(es.Aggregate):
         # eventsourcing's own version names the class by an import path, in a
         # cache for the whole process, which refuses a class defined again.
         if id is None:
-            id = cls.create_id(**{k: kwargs[k] for k in _create_id_parameters(cls) if k in kwargs})
+            id = cls.create_id(**{k: kwargs[k] for k in create_id_parameters(cls) if k in kwargs})
         if not isinstance(id, UUID):
             raise TypeError(f"the id of {qualified_name(cls)} is a UUID, not {id!r}")
         if kwargs.get("timestamp") is None:
@@ -233,7 +234,7 @@ def event(
         raise ValueError("upcast leads from an older version to this one: give version=2 or more")
     if isinstance(spec, type):
         # eventsourcing allows a class in one decorator of the whole process;
-        # `_let_explicit_classes_in` allows it in one of each aggregate class.
+        # `let_explicit_classes_in` allows it in one of each aggregate class.
         es._given_event_classes.discard(spec)
     decorate: Any = es.event(spec)
     if isinstance(decorate, es.CommandMethodDecorator):
@@ -245,116 +246,3 @@ def event(
         return made
 
     return finish
-
-
-def as_upcasts(
-    version: int, upcast: Upcast | Mapping[int, Upcast] | None
-) -> dict[str, staticmethod[[dict[str, Any]], Any]]:
-    """The class attributes that upcast to ``version``, named as eventsourcing names them.
-
-    >>> list(as_upcasts(3, lambda stored: None))
-    ['upcast_v2_v3']
-    """
-    steps = {version - 1: upcast} if callable(upcast) else dict(upcast or {})
-    return {f"upcast_v{step}_v{step + 1}": staticmethod(f) for step, f in steps.items()}
-
-
-def _decorators(cls: type) -> Iterator[es.CommandMethodDecorator]:
-    for value in cls.__dict__.values():
-        found = value.fset if isinstance(value, property) else value
-        if isinstance(found, es.CommandMethodDecorator):
-            yield found
-
-
-def _let_explicit_classes_in(cls: type, decorators: Iterable[es.CommandMethodDecorator]) -> None:
-    # eventsourcing looks for an explicit event class in the aggregate's body;
-    # one that was written elsewhere belongs there as well.
-    used: set[type] = set()
-    for decorator in decorators:
-        given: Any = decorator.given_event_cls
-        if given is None:
-            continue
-        if given in used:
-            raise DefinitionError(
-                f"{qualified_name(given)} is used by two methods of {qualified_name(cls)}: an "
-                "event is recorded by one, so let the other call it or have an event of its own"
-            )
-        used.add(given)
-        if not hasattr(cls, given.__name__):
-            setattr(cls, given.__name__, given)
-
-
-def _refuse_reserved_parameters(cls: type, decorator: es.CommandMethodDecorator) -> None:
-    function = decorator.decorated_func
-    names = list(signature(function).parameters)[1:]
-    for name in RECORDED:
-        if name in names and not (name == "id" and function.__name__ == "__init__"):
-            raise ReservedFieldError(
-                f"{qualified_name(cls)}.{function.__name__} takes {name!r}, which its event has "
-                f"already and which it would shadow: call the parameter something else"
-            )
-
-
-def _finish_event_class(cls: type, decorator: es.CommandMethodDecorator) -> None:
-    given = decorator.given_event_cls
-    named = given.__name__ if given is not None else decorator.event_cls_name
-    event_class: Any = cls.__dict__.get(named or "")
-    if event_class is None:
-        return
-    if given is None:
-        event_class.__parameter_defaults__ = _defaults(decorator.decorated_func)
-    name, version, upcasts = getattr(decorator, "said", (None, 1, {}))
-    if name is not None:
-        define(event_class, name)
-    if version > 1:
-        event_class.class_version = version
-        for attribute, upcast in upcasts.items():
-            setattr(event_class, attribute, upcast)
-
-
-def _adopt(event_class: Any, cls: type[Any], name: str | None) -> None:
-    event_class.__aggregate__ = cls
-    if name is not None and not event_class.__dict__.get("__pinned_name__"):
-        define(event_class, f"{name}.{event_class.__name__}")
-    if issubclass(event_class, AggregateCreated) and not event_class.__parameter_defaults__:
-        event_class.__parameter_defaults__ = _defaults(cls.__init__)
-    check_fields(event_class)
-
-
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    parameters = signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not Parameter.empty}
-
-
-def _create_id_parameters(cls: type[Aggregate]) -> tuple[str, ...]:
-    known: tuple[str, ...] | None = cls.__dict__.get("__create_id_parameters__")
-    if known is None:
-        known = tuple(signature(cls.create_id).parameters)
-        cls.__create_id_parameters__ = known  # type: ignore[attr-defined]
-    return known
-
-
-_redefinition = RLock()
-
-
-@contextmanager
-def _redefinition_allowed(module: str) -> Iterator[None]:
-    # eventsourcing refuses a class whose name its Python module has already,
-    # and names this environment variable as the way to lift that. It also
-    # imports that module, which code that was merely executed does not have.
-    name = es.ENVVAR_DISABLE_REDEFINITION_CHECK
-    with _redefinition:
-        before = os.environ.get(name)
-        nowhere = module not in sys.modules
-        os.environ[name] = "y"
-        if nowhere:
-            sys.modules[module] = ModuleType(module)
-        try:
-            yield
-        finally:
-            if nowhere:
-                del sys.modules[module]
-            if before is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = before

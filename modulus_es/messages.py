@@ -19,7 +19,7 @@ from typing import (
 from uuid import UUID
 
 from modulus_es import ambient
-from modulus_es.domain import Upcast, as_upcasts
+from modulus_es.definition import Upcast, as_upcasts
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.naming import define, qualified_name
 from modulus_es.records import check_fields, readable, refuse_reserved, settle_annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from modulus_es.clock import to_utc
@@ -14,6 +14,7 @@ from modulus_es.errors import AggregateNotFoundError, ModulusError, PublishError
 from modulus_es.ids import text
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
+from modulus_es.noted import NOTED, Noted, Outgoing, counted, said_of
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
@@ -27,29 +28,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
-
-
-class Outgoing(NamedTuple):
-    """A message that a unit of work is to put into the outbox."""
-
-    message: Any
-    to: str | None
-    at: datetime | None
-    key: str | None
-
-
-class Noted(Awaitable[None]):
-    """It is noted already; awaiting it does nothing more, so that ``await`` is never wrong."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
-
-    def __repr__(self) -> str:
-        return "<noted; it is written when the unit of work commits>"
-
-
-NOTED = Noted()
 
 
 class UnitOfWork:
@@ -116,7 +94,7 @@ class UnitOfWork:
         for aggregate in aggregates:
             # Not isinstance(): eventsourcing's metaclass makes that slow.
             if Aggregate not in type(aggregate).__mro__:
-                raise TypeError(f"add() takes aggregates, not {_said(aggregate)}")
+                raise TypeError(f"add() takes aggregates, not {said_of(aggregate)}")
             if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
                 raise ModulusError(
                     f"this unit of work holds another copy of {qualified_name(type(aggregate))} "
@@ -157,7 +135,7 @@ class UnitOfWork:
         self._must_be_open("publish")
         if not isinstance(event, IntegrationEvent):
             raise TypeError(
-                f"publish() takes an integration event, not {_said(event)}; domain events go "
+                f"publish() takes an integration event, not {said_of(event)}; domain events go "
                 "through mediator.publish(), commands through send(command, to=...)"
             )
         return self._send_out(event, None, at, key)
@@ -173,8 +151,8 @@ class UnitOfWork:
         self._must_be_open("send")
         if not isinstance(command, Command):
             raise TypeError(
-                f"send() takes a command, not {_said(command)}; an event goes to whoever listens: "
-                "publish(event)"
+                f"send() takes a command, not {said_of(command)}; an event goes to whoever "
+                "listens: publish(event)"
             )
         name = getattr(to, "name", to)
         if not isinstance(name, str) or not name:
@@ -322,8 +300,8 @@ class UnitOfWork:
     def __repr__(self) -> str:
         state = {True: "committed", False: "rolled back", None: "open"}[self.committed]
         return (
-            f"UnitOfWork({self.module.name}: {_count(self.aggregates, 'aggregate')}, "
-            f"{_count(self.outgoing, 'message')}, {state})"
+            f"UnitOfWork({self.module.name}: {counted(self.aggregates, 'aggregate')}, "
+            f"{counted(self.outgoing, 'message')}, {state})"
         )
 
     def _must_be_open(self, what: str) -> None:
@@ -347,13 +325,3 @@ async def in_unit(uow: UnitOfWork, work: Callable[[], Awaitable[T]] | None) -> T
         await uow.abandon(error)
         raise
     return answer
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, type):
-        return f"the class {qualified_name(value)} (an object of it is needed)"
-    return qualified_name(type(value))
-
-
-def _count(things: Any, word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
