@@ -28,7 +28,7 @@ SCRATCH = ROOT / "build" / "benchmarks"
 PAGE = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "pictures"
 
-ROUNDS, QUICK_ROUNDS = 7, 3
+ROUNDS, QUICK_ROUNDS = 5, 3
 
 
 def all_subjects() -> list[Subject]:

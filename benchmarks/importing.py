@@ -117,7 +117,7 @@ def subjects() -> list[Subject]:
         ],
         against=THEIRS,
         marks=[Mark(OURS, "cost", 1.5, THEIRS)],
-        rounds=3,
+        rounds=4,
     )
     picture = Subject(
         "first-picture",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sqlite3
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from os import cpu_count
 from pathlib import Path
 
 OURS = ("modulus-es", "eventsourcing", "msgspec", "pandas", "numpy", "networkx", "matplotlib")
@@ -19,8 +19,9 @@ PEERS = Path(__file__).with_name("peers") / "requirements.txt"
 @cache
 def described() -> dict[str, str]:
     """The machine, the versions and the day."""
+    where = f"{platform.system()} {platform.machine()}"
     said = {
-        "machine": f"{platform.system()} {platform.machine()}, {cpu_count()} processors, {_cpu()}",
+        "machine": f"{where}, {os.cpu_count()} processors, {_cpu()}",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -32,6 +33,11 @@ def peers() -> tuple[str, ...]:
     """The names of the packages that are measured beside modulus_es."""
     lines = PEERS.read_text("utf-8").splitlines()
     return tuple(re.split(r"[\[=]", line)[0] for line in lines if line and line[0] != "#")
+
+
+def load() -> float | None:
+    """How many processes wanted a processor in the last minute, this one included."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -96,6 +96,12 @@ def _measured_on(results: Sequence[Result]) -> list[str]:
         where = f"Measured on {machine['date']}, on {machine['machine']}"
         versions = ", ".join([f"Python {machine['python']}", f"SQLite {machine['sqlite']}", *rest])
         lines += [f"{where}. Versions: {versions}.", ""]
+    if loads := [result["load"] for result in results if result.get("load") is not None]:
+        said = f"The load average was {min(loads)} to {max(loads)}; this run is 1 of it."
+        lines += [
+            f"{said} Where it is above the number of processors, take wall times lightly.",
+            "",
+        ]
     return lines
 
 

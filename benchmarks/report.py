@@ -47,6 +47,7 @@ def figures(subject: Subject, measured: Sequence[Measured]) -> dict[str, Any]:
         "figure": subject.figure,
         "note": subject.note,
         "machine": machine.described(),
+        "load": machine.load(),
         "rows": rows,
         "marks": [judged(mark, subject, by_name) for mark in subject.marks],
     }
