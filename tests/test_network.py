@@ -191,6 +191,15 @@ async def test_a_partition_catches_what_is_on_its_way() -> None:
     assert noted(hearers[0]) == [0]
 
 
+async def test_a_second_copy_does_not_cross_a_cut_either() -> None:
+    system, sender, hearers = world(latency=1, duplicates=0.999)
+    await publish(sender, 1)
+    await system.run(until=START + timedelta(seconds=1.5))
+    system.network.partition("sender", "one")
+    await system.run()
+    assert [[row.duplicates for row in hearer.inbox] for hearer in hearers] == [[0], [1]]
+
+
 @pytest.mark.parametrize(
     ("healed", "still_cut"),
     [
