@@ -175,7 +175,11 @@ class UnitOfWork:
 
     @property
     def connection(self) -> Any:
-        """The store's open transaction, for a read model's own tables; None in memory."""
+        """The store's open transaction, for a read model's own tables; None in memory.
+
+        Wait for nothing between asking for it and the end of the unit of work: an
+        SQLite file has one writer at a time, and a run cannot go on meanwhile.
+        """
         self._must_be_open("connection")
         if self.transaction is None:
             self.transaction = self.store.begin()
