@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modulus_es.views import ordering
 from modulus_es.views.layout import Box, Layout, Placed, Route, lay_out
 from modulus_es.views.ordering import group_order, ordered
 from modulus_es.views.placing import spread
@@ -281,3 +282,20 @@ def test_places_keep_their_order_and_distance(drawn: list[tuple[float, float, fl
 
 def test_places_that_are_far_enough_apart_are_left_alone() -> None:
     assert spread([0, 10, 30], [0, 5, 5], [1, 1, 1]) == [0, 10, 30]
+
+
+def test_many_boxes_that_nothing_links_are_no_long_row() -> None:
+    placed = lay_out(boxes(*map(str, range(400)), group="orders"), [])
+    assert max(placed.width, placed.height) < 3 * min(placed.width, placed.height)
+
+
+def test_a_group_order_of_many_groups_is_found_in_little_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole: list[int] = []
+    stretch = ordering._stretch
+    monkeypatch.setattr(ordering, "_stretch", lambda *given: whole.append(1) or stretch(*given))
+    ties = [(i, (i * 37 + 11) % 100) for i in range(100)]
+    assert sorted(group_order(100, ties)) == list(range(100))
+    # Once for each group in each pass, not once for each place of each group.
+    assert len(whole) <= 4 * 100 + 1

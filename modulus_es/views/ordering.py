@@ -10,6 +10,8 @@ from itertools import pairwise
 from modulus_es.views.ranks import Arc
 
 _SWEEPS, _IDLE = 12, 4
+_WORK = 90_000
+"""How many links are looked at in all; where there are very many, there are fewer sweeps."""
 
 
 @dataclass
@@ -102,7 +104,8 @@ def _untangled(
     for row in rows:
         _number(row, place)
     best, fewest, idle = [row[:] for row in rows], crossings(rows, onward, place), 0
-    for sweep in range(_SWEEPS):
+    links = sum(len(targets) for targets in onward)
+    for sweep in range(max(2, min(_SWEEPS, _WORK // (links + 1)))):
         down = sweep % 2 == 0
         for row in rows[1:] if down else reversed(rows[:-1]):
             _settle(row, place, group, behind if down else onward)
@@ -155,26 +158,48 @@ def group_order(count: int, ties: Sequence[Arc]) -> list[int]:
     >>> group_order(3, [(0, 2), (0, 2), (1, 2)])
     [1, 2, 0]
     """
-    weight: dict[Arc, int] = {}
+    beside: list[dict[int, int]] = [{} for _ in range(count)]
     for one, other in ties:
         if one != other:
-            pair = (min(one, other), max(one, other))
-            weight[pair] = weight.get(pair, 0) + 1
+            beside[one][other] = beside[other][one] = beside[one].get(other, 0) + 1
     order = list(range(count))
-
-    def length(candidate: list[int]) -> int:
-        place = {item: index for index, item in enumerate(candidate)}
-        return sum(w * abs(place[one] - place[other]) for (one, other), w in weight.items())
-
-    shortest = length(order)
+    shortest = _stretch(order, beside)
     for _ in range(4):
         before = shortest
         for item in range(count):
             rest = [other for other in order if other != item]
-            for index in range(count):
-                candidate = [*rest[:index], item, *rest[index:]]
-                if (now := length(candidate)) < shortest:
-                    order, shortest = candidate, now
+            best, at = _best_place(item, rest, beside)
+            if best < shortest:
+                order, shortest = [*rest[:at], item, *rest[at:]], best
         if shortest == before:
             break
     return order
+
+
+def _stretch(order: list[int], beside: list[dict[int, int]]) -> int:
+    """How long all ties are together, each counted from both its ends."""
+    place = {item: index for index, item in enumerate(order)}
+    return sum(
+        weight * abs(place[one] - place[other])
+        for one, ties in enumerate(beside)
+        for other, weight in ties.items()
+    )
+
+
+def _best_place(item: int, rest: list[int], beside: list[dict[int, int]]) -> tuple[int, int]:
+    """The least stretch with the item somewhere in the rest, and the first place that has it."""
+    place = [0] * len(beside)
+    _number([item, *rest], place)
+    now = _stretch([item, *rest], beside)
+    best, at = now, 0
+    for index, passed in enumerate(rest):
+        # The two change places; only their own ties change, and not the one between them.
+        for moved, to in ((item, index + 1), (passed, index)):
+            for other, weight in beside[moved].items():
+                if other not in (item, passed):
+                    away = abs(place[other] - to) - abs(place[other] - place[moved])
+                    now += 2 * weight * away
+        place[item], place[passed] = index + 1, index
+        if now < best:
+            best, at = now, index + 1
+    return best, at

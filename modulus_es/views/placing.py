@@ -8,6 +8,8 @@ from itertools import accumulate, pairwise
 from math import fsum
 
 _PASSES = 9
+_WORK = 60_000
+"""How many links are looked at in all; where there are very many, there are fewer passes."""
 _PAIR = 4.0
 
 
@@ -66,9 +68,10 @@ def straightened(
     centre: dict[int, float] = {}
     for row, distances in zip(rows, apart, strict=True):
         centre.update(zip(row, accumulate(distances), strict=True))
-    for turn in range(_PASSES):
+    passes = max(3, min(_PASSES, _WORK // (len(inside) + 1)))
+    for turn in range(passes):
         down = turn % 2 == 0
-        both = turn >= _PASSES - 2
+        both = turn >= passes - 2
         for here in range(len(rows)) if down else reversed(range(len(rows))):
             wanted, weights = [], []
             for item in rows[here]:

@@ -6,6 +6,7 @@ never the order of a set, decides between equals.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -97,8 +98,18 @@ def layers(count: int, arcs: Sequence[Arc], groups: Sequence[int]) -> list[int]:
 
 
 def _fill(parts: list[list[int]], layer: list[int], groups: Sequence[int]) -> None:
-    """Shift the parts that lie within one group to where that group is thinnest."""
+    """Shift the parts that lie within one group to where that group is thinnest.
+
+    Where a group has very many of them, it gets more layers, or it would be one
+    long row.
+    """
     depth = max(layer, default=0) + 1
+    crowd: dict[int, int] = defaultdict(int)
+    for part in parts:
+        if len({groups[node] for node in part}) == 1:
+            crowd[groups[part[0]]] += len(part)
+    wanted = math.isqrt(max(crowd.values(), default=0))
+    depth = wanted if wanted > 2 * depth else depth
     thickness: dict[int, list[int]] = defaultdict(lambda: [0] * depth)
     small: list[list[int]] = []
     for part in parts:
