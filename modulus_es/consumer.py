@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from modulus_es.addressees import Addressees
 from modulus_es.deliveries import Deliverer
 from modulus_es.envelope import Envelope
 from modulus_es.errors import DeserializationError, SimulatedCrash
@@ -14,12 +15,10 @@ from modulus_es.groups import Delivering, Group, Round
 from modulus_es.handlers import Handler
 from modulus_es.ids import derived_id
 from modulus_es.leases import BATCH, LEASE, ClaimClock
-from modulus_es.messages import Command
 from modulus_es.steps import Step
 from modulus_es.stores.port import InboxRow, Receipt
 from modulus_es.strands import Strand, current
-from modulus_es.trace import TraceRecord
-from modulus_es.transports.port import Subscription
+from modulus_es.trace import record_of
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
@@ -35,6 +34,7 @@ class Consumer:
 
     def __init__(self, module: Module) -> None:
         self._module = module
+        self._store, self._clock = module.store, module.system.clock
         self._claim_clock = ClaimClock(module.system.clock)
         self._deliverer = Deliverer(module)
         self._claimed: deque[InboxRow] = deque()
@@ -46,8 +46,7 @@ class Consumer:
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
         self._lives = 1
-        self._names: frozenset[str] = frozenset()
-        self._wanted: dict[tuple[str, str], tuple[tuple[str, bool], ...]] = {}
+        self._addressees = Addressees(module.name)
 
     @property
     def owner(self) -> str:
@@ -57,43 +56,16 @@ class Consumer:
     def changed(self) -> None:
         """A registration changed: listen for what is handled now."""
         module = self._module
-        commands = {
-            name: handler
-            for name, handler in module.requests.items()
-            if issubclass(handler.message, Command)
-        }
-        events = {name: handlers for name, handlers in module.subscribers.items() if handlers}
-        self._wanted = {
-            ("event", name): tuple((each.name, each.ordered) for each in handlers.values())
-            for name, handlers in events.items()
-        }
-        for name, handler in commands.items():
-            self._wanted["command", name] = ((handler.name, handler.ordered),)
-        self._names = frozenset(name for each in self._wanted.values() for name, _ in each)
+        subscription = self._addressees.learn(module.requests, module.subscribers)
+        self._deliverer.changed()
         # What was held may have somebody to handle it now.
         self._interrupted = self._interrupted or bool(self._held)
-        module.system.transport.subscribe(
-            module.name, Subscription(frozenset(events), frozenset(commands)), self.receive
-        )
+        module.system.transport.subscribe(module.name, subscription, self.receive)
 
     def handlers_of(self, envelope: Envelope) -> list[Handler]:
         """The handlers here that a message is for."""
-        names = self._names_of(envelope)
-        found = (self._handler(envelope, name) for name, _ in names)
+        found = (self._addressees.get(envelope, name) for name, _ in self._addressees.of(envelope))
         return [handler for handler in found if handler is not None]
-
-    def _names_of(self, envelope: Envelope) -> tuple[tuple[str, bool], ...]:
-        """What those handlers are called, and whether they want the messages in order."""
-        if envelope.kind == "command" and envelope.to != self._module.name:
-            return ()
-        return self._wanted.get((envelope.kind, envelope.type), ())
-
-    def _handler(self, envelope: Envelope, name: str) -> Handler | None:
-        """The handler of that name for a message, if there still is one."""
-        if envelope.kind == "event":
-            return self._module.subscribers.get(envelope.type, {}).get(name)
-        known = any(name == each for each, _ in self._names_of(envelope))
-        return self._module.requests.get(envelope.type) if known else None
 
     # What comes in
 
@@ -103,11 +75,11 @@ class Consumer:
         system = module.system
         receipts = []
         for envelope in envelopes:
-            if handlers := self._names_of(envelope):
+            if handlers := self._addressees.of(envelope):
                 receipts.append(Receipt(envelope, handlers))
             else:
                 await self._bury(envelope, f"no handler in {module.name} for {envelope.type}")
-        repeated = await module.store.receive(receipts, system.clock.now())
+        repeated = await self._store.receive(receipts, self._clock.now())
         if repeated:
             sent = {receipt.envelope.message_id: receipt.envelope for receipt in receipts}
             for message_id, name in repeated:
@@ -134,7 +106,7 @@ class Consumer:
                 body=data,
                 source=source,
                 key="",
-                occurred_on=self._module.system.clock.now(),
+                occurred_on=self._clock.now(),
             )
             await self._bury(unreadable, str(error))
         else:
@@ -160,7 +132,7 @@ class Consumer:
         row, outcome = delivered
         module, envelope = self._module, row.envelope
         return Step(
-            module.system.clock.now(),
+            self._clock.now(),
             "deliver",
             module.name,
             envelope.type,
@@ -179,7 +151,7 @@ class Consumer:
             row = await self._next(size)
             if row is None:
                 return None
-            group = self._module.store.group() if size > 1 else None
+            group = self._store.group() if size > 1 else None
             if group is None:
                 return row, await self._begin(row, self._deliver(row))
             together = self._round = Round(group)
@@ -209,12 +181,12 @@ class Consumer:
         """The next row that is claimed for somebody who is there to handle it."""
         if self._interrupted:
             await self._give_back()
-        claimed, module = self._claimed, self._module
+        claimed = self._claimed
         while (row := self._next_claimed()) is None:
             now, behind = self._claim_clock.look()
             claimed.extend(
-                await module.store.claim_inbox(
-                    self.owner, now, LEASE + behind, min(limit, BATCH), self._names
+                await self._store.claim_inbox(
+                    self.owner, now, LEASE + behind, min(limit, BATCH), self._addressees.names
                 )
             )
             if not claimed:
@@ -224,7 +196,7 @@ class Consumer:
     def _next_claimed(self) -> InboxRow | None:
         while self._claimed:
             row = self._claimed.popleft()
-            if self._handler(row.envelope, row.handler) is not None:
+            if self._addressees.get(row.envelope, row.handler) is not None:
                 return row
             self._held.append(row)
         return None
@@ -250,7 +222,7 @@ class Consumer:
         row = self._last
         assert row is not None
         return Step(
-            self._module.system.clock.now(),
+            self._clock.now(),
             "wait",
             self._module.name,
             row.envelope.type,
@@ -262,18 +234,18 @@ class Consumer:
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is a delivery to make next."""
         if self._claimed or (self._round and not self._round.waits):
-            return self._module.system.clock.now()
+            return self._clock.now()
         now, behind = self._claim_clock.look()
-        due = await self._module.store.inbox_due(self.owner, now, self._names)
+        due = await self._store.inbox_due(self.owner, now, self._addressees.names)
         return None if due is None else due + behind
 
     def blocked(self) -> list[str]:
         """Deliveries whose handler is gone, or no longer takes such messages."""
         waiting: dict[str, int] = {}
-        for row in self._module.store.unprocessed():
-            if self._handler(row.envelope, row.handler) is None:
+        for row in self._store.unprocessed():
+            if self._addressees.get(row.envelope, row.handler) is None:
                 what = f"handler {row.handler} is gone"
-                if row.handler in self._names:
+                if row.handler in self._addressees.names:
                     what = f"handler {row.handler} takes no {row.envelope.type}"
                 waiting[what] = waiting.get(what, 0) + 1
         return [f"{self._module.name}: {what} ({n} waiting)" for what, n in waiting.items()]
@@ -289,7 +261,7 @@ class Consumer:
 
     async def _give_back(self) -> None:
         """Give back all that is claimed and not begun, whether this knows of it or not."""
-        store, owner, begun = self._module.store, self.owner, self._begun
+        store, owner, begun = self._store, self.owner, self._begun
         rows = await store.run(lambda: list(store.unprocessed()))
         await store.release_inbox(
             owner, [row for row in rows if row.claimed_by == owner and row.position not in begun]
@@ -298,20 +270,20 @@ class Consumer:
         self._held.clear()
         self._interrupted = False
 
-    async def _deliver(self, row: InboxRow, group: Group | None = None) -> str:
-        store, owner = self._module.store, self.owner
+    def _deliver(self, row: InboxRow, group: Group | None = None) -> Delivering:
         until = row.claimed_until
-        if until is not None and until <= self._module.system.clock.now():
+        handler = self._addressees.get(row.envelope, row.handler)
+        if handler is None or (until is not None and until <= self._clock.now()):
             # Others may have it by now, and may not: whoever claims it next.
-            await store.release_inbox(owner, [row])
-            return "lease is out"
-        handler = self._handler(row.envelope, row.handler)
-        assert handler is not None
-        return await self._deliverer.deliver(row, handler, owner, group)
+            return self._let_go(row)
+        return self._deliverer.deliver(row, handler, self.owner, group)
+
+    async def _let_go(self, row: InboxRow) -> str:
+        await self._store.release_inbox(self.owner, [row])
+        return "lease is out"
 
     async def _bury(self, envelope: Envelope, why: str) -> None:
-        module = self._module
-        await module.store.bury_unreadable(envelope, why, module.system.clock.now())
+        await self._store.bury_unreadable(envelope, why, self._clock.now())
         self._deliverer.say(envelope, "", envelope.attempt, "dead", error=why)
 
     def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str, attempt: int) -> None:
@@ -327,21 +299,9 @@ class Consumer:
         for strand in begun.values():
             if strand is not None and strand is not here and strand.task is not None:
                 strand.task.cancel()
-        system = self._module.system
-        system.trace.add(
-            TraceRecord(
-                system.clock.now(),
-                "crash",
-                self._module.name,
-                envelope.message_id,
-                envelope.type,
-                handler,
-                attempt,
-                crash.point,
-                source=envelope.source,
-                correlation_id=envelope.correlation_id,
-                causation_id=envelope.causation_id,
-            )
+        said = envelope.source, handler, attempt, crash.point
+        self._module.system.trace.add(
+            record_of(envelope, self._clock.now(), "crash", self._module.name, *said)
         )
 
     def __repr__(self) -> str:

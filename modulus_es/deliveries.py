@@ -25,7 +25,7 @@ from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.records import codec_of
 from modulus_es.result import Error, Failure
 from modulus_es.stores.port import Handled, InboxRow, Store
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import TraceRecord, record_of
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Deliverer:
         self._name, self._store = module.name, module.store
         self._system, self._clock = module.system, module.system.clock
         self._trace = module.system.trace
+        # Which handlers take anything of a unit of work, as long as the services stay the same.
+        self._in_unit: dict[Handler, bool] = {}
+        self._changes = -1
 
     async def deliver(
         self, row: InboxRow, handler: Handler, owner: str, group: Group | None = None
@@ -63,7 +66,7 @@ class Deliverer:
                 message = self._read(row.envelope, handler)
             except DeserializationError as error:
                 return await self._dead(store, row, owner, attempt, began, error)
-            if handler.needs_context:
+            if self._needs_unit(handler):
                 outcome, said = await self._handle_in_unit(store, row, owner, handler, message)
             else:
                 outcome, said = await self._handle_alone(store, row, owner, handler, message)
@@ -76,6 +79,20 @@ class Deliverer:
             return await self._failed(store, row, owner, handler, attempt, began, failure)
         self.say(row.envelope, row.handler, attempt, outcome, began, said)
         return outcome
+
+    def changed(self) -> None:
+        """A registration changed: some handlers may be gone."""
+        self._in_unit.clear()
+
+    def _needs_unit(self, handler: Handler) -> bool:
+        services = self._system.services
+        if self._changes != services.changes:
+            self._changes = services.changes
+            self._in_unit.clear()
+        needs = self._in_unit.get(handler)
+        if needs is None:
+            needs = self._in_unit[handler] = handler.needs_context
+        return needs
 
     async def _handle_in_unit(
         self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
@@ -192,23 +209,10 @@ class Deliverer:
     ) -> None:
         """Put a delivery, or what became of a message instead of one, into the trace."""
         now = self._clock.now()
-        self._trace.add(
-            TraceRecord(
-                now,
-                "delivery",
-                self._name,
-                envelope.message_id,
-                envelope.type,
-                handler,
-                attempt,
-                outcome,
-                envelope.source,
-                envelope.correlation_id,
-                envelope.causation_id,
-                None if error is None else _said(error),
-                0.0 if began is None or began is now else (now - began).total_seconds(),
-            )
-        )
+        said = None if error is None else _said(error)
+        took = 0.0 if began is None or began is now else (now - began).total_seconds()
+        what = envelope.source, handler, attempt, outcome, said, took
+        self._trace.add(record_of(envelope, now, "delivery", self._name, *what))
 
     def _say_committed(self, envelope: Envelope, handler: str, at: datetime) -> None:
         """What a unit of work that recorded nothing says of its commit."""

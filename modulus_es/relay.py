@@ -22,7 +22,7 @@ from modulus_es.leases import BATCH, LEASE, Carried, ClaimClock
 from modulus_es.retry import Retry
 from modulus_es.steps import Step
 from modulus_es.stores.port import OutboxRow, Store
-from modulus_es.trace import Trace, TraceRecord
+from modulus_es.trace import Trace, record_of
 from modulus_es.transports.port import Transport
 
 if TYPE_CHECKING:
@@ -259,20 +259,8 @@ class OutboxRelay:
 
     def _die(self, crash: SimulatedCrash, envelope: Envelope, attempt: int) -> None:
         self._lives += 1
-        self._trace.add(
-            TraceRecord(
-                self._clock.now(),
-                "crash",
-                self.module,
-                envelope.message_id,
-                envelope.type,
-                "relay",
-                attempt,
-                crash.point,
-                correlation_id=envelope.correlation_id,
-                causation_id=envelope.causation_id,
-            )
-        )
+        said = "", "relay", attempt, crash.point
+        self._trace.add(record_of(envelope, self._clock.now(), "crash", self.module, *said))
 
     def _about(self, envelope: Envelope | None, kind: str) -> Step:
         now = self._clock.now()
@@ -283,22 +271,9 @@ class OutboxRelay:
     def _say(
         self, row: OutboxRow, now: datetime, kind: str, outcome: str, error: str | None = None
     ) -> None:
-        envelope = row.envelope
-        self._trace.add(
-            TraceRecord(
-                now,
-                kind,
-                self.module,
-                envelope.message_id,
-                envelope.type,
-                "relay" if kind == "dead" else "",
-                row.attempts + 1,
-                outcome,
-                correlation_id=envelope.correlation_id,
-                causation_id=envelope.causation_id,
-                error=error,
-            )
-        )
+        who = "relay" if kind == "dead" else ""
+        said = "", who, row.attempts + 1, outcome, error
+        self._trace.add(record_of(row.envelope, now, kind, self.module, *said))
 
     def __repr__(self) -> str:
         return f"OutboxRelay({self.owner})"

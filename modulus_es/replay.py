@@ -14,7 +14,7 @@ from modulus_es.messages import Message
 from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
 from modulus_es.stores.port import InboxRow, OutboxRow
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import record_of
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
@@ -88,20 +88,9 @@ async def _revive(module: Module, row: InboxRow | OutboxRow, envelope: Envelope 
 
 
 def _say(module: Module, row: InboxRow | OutboxRow) -> None:
-    system, envelope = module.system, row.envelope
-    system.trace.add(
-        TraceRecord(
-            system.now(),
-            "replay",
-            module.name,
-            envelope.message_id,
-            envelope.type,
-            row.handler if isinstance(row, InboxRow) else "relay",
-            source=envelope.source,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
-        )
-    )
+    who = row.handler if isinstance(row, InboxRow) else "relay"
+    now, envelope = module.system.now(), row.envelope
+    module.system.trace.add(record_of(envelope, now, "replay", module.name, envelope.source, who))
 
 
 def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any] | Message) -> Envelope:

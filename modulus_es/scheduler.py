@@ -18,13 +18,11 @@ from typing import Any
 
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
+from modulus_es.passing import Passing
 from modulus_es.rota import Rota
 from modulus_es.steps import Goal, Run, Step
 from modulus_es.strands import Strand, Wait, current, resolve
 from modulus_es.waiting import Bystanders, WaitingRoom, let_others_run
-
-SWEEP = timedelta(seconds=5)
-"""How often a live system looks for work that nobody woke it for."""
 
 _GIVE_WAY = 0.02  # seconds of work after which an interrupt must get its chance
 
@@ -40,6 +38,7 @@ class Scheduler:
         if self._virtual is not None:
             self._virtual.moved_by(self.sleep)
         self._room = WaitingRoom()
+        self._passing = Passing(clock, self._rota, self._room)
         self._goal: Goal | None = None
         self.driving: Strand | None = None
         self._driver: asyncio.Task[None] | None = None
@@ -315,49 +314,7 @@ class Scheduler:
             self._parted = False
             await let_others_run()
             return True
-        patient = self._virtual is None or goal.until is not None
-        asked = [await source.due(patient=patient) for source in self.sources]
-        due = [moment for moment in asked if moment is not None]
-        if self.driving is not strand:
-            return False
-        if self._virtual is None:
-            return await self._pass_real_time(goal, due)
-        if (moment := self._room.next_moment()) is not None:
-            due.append(moment)
-        now, moment = self._virtual.now(), min(due, default=None)
-        if moment is not None and (goal.until is None or moment <= goal.until):
-            if moment <= now:
-                # Somebody else is at it; nobody may be kept from interrupting.
-                await asyncio.sleep(0)
-            self._virtual.jump(moment)
-            self._rota.bell.ring()
-            return True
-        if goal.until is not None:
-            self._virtual.jump(goal.until)
-        if not goal.forever:
-            return False
-        # Whoever lets it end meanwhile may have left work before: look once more.
-        await self._wait_for_work(SWEEP.total_seconds())
-        return True
-
-    async def _pass_real_time(self, goal: Goal, due: list[datetime]) -> bool:
-        now = self.clock.now()
-        if goal.until is not None:
-            due.append(goal.until)
-        waits = min([SWEEP, *(moment - now for moment in due)]).total_seconds()
-        goes_on = goal.forever or self._room.timed > 0 or (goal.until or now) > now
-        if goes_on:
-            await self._wait_for_work(max(0.0, waits))
-        return goes_on or (waits <= 0 and goal.until is None)
-
-    async def _wait_for_work(self, seconds: float) -> None:
-        """Wait until somebody wakes the system, or until it is time to look for work unasked."""
-        if not await self._rota.wait(seconds):
-            if self._virtual is not None:
-                # No virtual time passes over what is tried again after a while.
-                for source in self.sources:
-                    source.resume()
-            self._rota.bell.ring()
+        return await self._passing.pass_time(goal, strand)
 
     def _fail(self, error: BaseException) -> None:
         goal = self._goal

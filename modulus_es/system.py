@@ -381,9 +381,7 @@ class System(Looking):
         return await self._run(self.now() + timedelta(seconds=seconds), None)
 
     def _limit(self) -> int:
-        waiting = sum(1 for module in self.modules for _ in module.store.undelivered())
-        waiting += sum(1 for module in self.modules for _ in module.store.unprocessed())
-        return STEP_LIMIT + 100 * waiting
+        return STEP_LIMIT + 100 * sum(module.store.waiting() for module in self.modules)
 
     def _route(self, request: Any) -> Module:
         self._live.raise_failure()

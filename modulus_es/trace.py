@@ -6,11 +6,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from modulus_es.clock import iso
+
+if TYPE_CHECKING:
+    from modulus_es.envelope import Envelope
 
 
 class TraceRecord(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +60,36 @@ class TraceRecord(msgspec.Struct, frozen=True, gc=False):
             if part
         )
         return f"<{iso(self.time)} {said}>"
+
+
+def record_of(
+    envelope: Envelope,
+    time: datetime,
+    kind: str,
+    module: str,
+    source: str = "",
+    handler: str = "",
+    attempt: int = 0,
+    outcome: str = "",
+    error: str | None = None,
+    duration: float = 0.0,
+) -> TraceRecord:
+    """The record of something that happened to a message."""
+    return TraceRecord(
+        time,
+        kind,
+        module,
+        envelope.message_id,
+        envelope.type,
+        handler,
+        attempt,
+        outcome,
+        source,
+        envelope.correlation_id,
+        envelope.causation_id,
+        error,
+        duration,
+    )
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,8 @@ import pytest
 
 from modulus_es import Clock, Step, SystemClock, VirtualClock
 from modulus_es.clock import START
-from modulus_es.scheduler import SWEEP, Scheduler
+from modulus_es.passing import SWEEP
+from modulus_es.scheduler import Scheduler
 from modulus_es.strands import Wait
 
 
@@ -338,7 +339,7 @@ async def test_work_that_nobody_announced_is_found_by_sweeping(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert timedelta(seconds=5) == SWEEP
-    monkeypatch.setattr("modulus_es.scheduler.SWEEP", timedelta(seconds=0.001))
+    monkeypatch.setattr("modulus_es.passing.SWEEP", timedelta(seconds=0.001))
     for clock in (VirtualClock(START), SystemClock()):
         scheduler = Scheduler(clock)
         jobs = Jobs(scheduler)

@@ -278,6 +278,9 @@ class Store(Protocol):
     async def purge(self, before: datetime, limit: int = 1000) -> int:
         """Drop at most ``limit`` rows delivered before that time; answers how many."""
 
+    def waiting(self) -> int:
+        """How many rows of the outbox and the inbox are pending or claimed."""
+
     def undelivered(self) -> Iterable[OutboxRow]:
         """The rows that are pending or claimed."""
 

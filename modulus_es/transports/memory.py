@@ -11,7 +11,7 @@ from modulus_es.errors import HeldBackError, NoAcknowledgementError, SimulatedCr
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Network
 from modulus_es.steps import Step
 from modulus_es.stores.port import Routes
-from modulus_es.trace import Trace, TraceRecord
+from modulus_es.trace import Trace, record_of
 from modulus_es.transports.port import Receive, Subscription, TransportCapability
 
 if TYPE_CHECKING:
@@ -266,20 +266,8 @@ class MemoryTransport:
         return Step(now, "relay", module, envelope.type, "", "", envelope.message_id)
 
     def _say(self, envelope: Envelope, module: str, outcome: str) -> None:
-        self._trace.add(
-            TraceRecord(
-                self._scheduler.clock.now(),
-                "network",
-                module,
-                envelope.message_id,
-                envelope.type,
-                attempt=envelope.attempt,
-                outcome=outcome,
-                source=envelope.source,
-                correlation_id=envelope.correlation_id,
-                causation_id=envelope.causation_id,
-            )
-        )
+        said = envelope.source, "", envelope.attempt, outcome
+        self._trace.add(record_of(envelope, self._scheduler.clock.now(), "network", module, *said))
 
 
 def _held_back(envelope: Envelope) -> HeldBackError:

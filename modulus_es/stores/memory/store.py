@@ -97,6 +97,12 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
                     return False
             return all(self._recorder.outbox.get(row.position) is row for row in outbox)
 
+    def waiting(self) -> int:
+        """How many rows of the outbox and the inbox are pending or claimed."""
+        with self._lock:
+            self._settle()
+            return len(self._messages) + len(self._deliveries)
+
     def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -204,6 +204,10 @@ class Inbox:
         mark = (self._owners.written(handled.owner), micros(handled.at))
         return [tuple(row) for row in found] == [mark]
 
+    def waiting(self, select: Select) -> int:
+        """How many deliveries are pending or claimed."""
+        return int(select(self._sql.waiting, ())[0][0])
+
     def unprocessed(self, select: Select) -> list[InboxRow]:
         """The deliveries that are pending or claimed."""
         return [self._read(row) for row in select(self._sql.unprocessed, ())]

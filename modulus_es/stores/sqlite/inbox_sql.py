@@ -50,6 +50,10 @@ class InboxSQL(Statements):
         "SELECT * FROM $inbox INDEXED BY $inbox_lane "
         "WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
+    waiting = (
+        "SELECT count(*) FROM $inbox INDEXED BY $inbox_lane "
+        "WHERE processed_at IS NULL AND dead_at IS NULL"
+    )
     all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
     processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
     claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"

@@ -166,6 +166,10 @@ class Outbox:
         """Whether these rows are there."""
         return all(select(self._sql.is_there, (r.position, r.envelope.message_id)) for r in rows)
 
+    def waiting(self, select: Select) -> int:
+        """How many rows are pending or claimed."""
+        return int(select(self._sql.waiting, ())[0][0])
+
     def undelivered(self, select: Select) -> list[OutboxRow]:
         """The rows that are pending or claimed."""
         return [self._read(row) for row in select(self._sql.undelivered, ())]

@@ -30,6 +30,10 @@ class OutboxSQL(Statements):
         "SELECT * FROM $outbox INDEXED BY $outbox_pending "
         "WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
+    waiting = (
+        "SELECT count(*) FROM $outbox INDEXED BY $outbox_pending "
+        "WHERE delivered_at IS NULL AND dead_at IS NULL"
+    )
     all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
     claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"

@@ -111,16 +111,15 @@ def headers(envelope: Envelope) -> bytes:
 
 
 def _envelope(row: sqlite3.Row) -> Envelope:
-    texts: Any = [row[name] for name in ("message_id", "kind", "type", "source", "key")]
-    version, body = row["version"], row["body"]
-    if (
-        not all(type(text) is str for text in texts)
-        or texts[1] not in ("event", "command")
-        or type(version) is not int
-        or type(body) is not bytes
+    message_id, type_, source, key = row["message_id"], row["type"], row["source"], row["key"]
+    kind, version, body = row["kind"], row["version"], row["body"]
+    if not (
+        kind in ("event", "command")
+        and type(message_id) is type(type_) is type(source) is type(key) is str
+        and type(version) is int
+        and type(body) is bytes
     ):
         raise ValueError("a column holds a value of another kind")
-    message_id, kind, type_, source, key = texts
     said = _decode(row["headers"])
     if said.occurred_on.tzinfo is None:
         raise ValueError("occurred_on has no time zone")

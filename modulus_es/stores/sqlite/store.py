@@ -273,6 +273,10 @@ class SQLiteStore:
         """Drop rows delivered before that time."""
         return await self._write(lambda cursor: self._outbox.purge(cursor, before, limit))
 
+    def waiting(self) -> int:
+        """How many rows of the outbox and the inbox are pending or claimed."""
+        return self._outbox.waiting(self._select) + self._inbox.waiting(self._select)
+
     def undelivered(self) -> Iterable[OutboxRow]:
         """The rows that are pending or claimed."""
         return self._outbox.undelivered(self._select)
