@@ -28,6 +28,24 @@ function unpack(raw) {
   };
 }
 
+/** Where, in which lane and how bad everything is that is a moment, closely packed to be counted. */
+function momentsOf({ x, lane, kind, kinds }) {
+  const level = Int8Array.from(kinds, (name) => (WAITS.has(name) ? -1 : name === "dead" ? 2 : BAD.has(name) ? 1 : 0));
+  let count = 0;
+  for (let mark = 0; mark < x.length; mark += 1) if (level[kind[mark]] >= 0) count += 1;
+  const found = { x: new Uint32Array(count), lane: new Uint16Array(count), level: new Uint8Array(count), mark: new Uint32Array(count) };
+  let at = 0;
+  for (let mark = 0; mark < x.length; mark += 1) {
+    if (level[kind[mark]] < 0) continue;
+    found.x[at] = x[mark];
+    found.lane[at] = lane[mark];
+    found.level[at] = level[kind[mark]];
+    found.mark[at] = mark;
+    at += 1;
+  }
+  return found;
+}
+
 /** Time and place along the axis, both ways, by knots of (time, where it begins, where it ends). */
 function axisOf(knots) {
   const count = knots.length / 3;
@@ -142,6 +160,7 @@ function render({ model, el }) {
   let colours = {};
   let paths = {};
   let lives = null;
+  let moments = null;
   let frames = 0;
   let tabling = 0;
   let arrived = 0; // when the data that is not painted yet came
@@ -181,6 +200,7 @@ function render({ model, el }) {
     data = unpack(raw);
     axis = axisOf(data.knots);
     lives = null;
+    moments = momentsOf(data);
     if (before !== null) model.set("cursor", axis.place(before));
     if (seen) [from, to] = [axis.place(seen[0]), Math.max(axis.place(seen[1]), axis.place(seen[0]) + 1e-6)];
     paths = Object.fromEntries(Object.entries(data.glyphs).map(([kind, parts]) =>
@@ -386,13 +406,13 @@ function render({ model, el }) {
     }));
   }
 
-  /** The first mark that begins at or after a place; marks are in order of time. */
-  function search(place) {
+  /** The first that begins at or after a place; they are in order of time. */
+  function search(place, { x } = data) {
     let low = 0;
-    let high = data.x.length;
+    let high = x.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (data.x[middle] < place) low = middle + 1;
+      if (x[middle] < place) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -424,15 +444,14 @@ function render({ model, el }) {
     const bins = Math.ceil(width / wide) + 1;
     const size = data.lanes.length * bins;
     const sums = [new Uint32Array(size), new Uint32Array(size), new Uint32Array(size)];
-    const level = data.kinds.map((kind) => (WAITS.has(kind) ? -1 : kind === "dead" ? 2 : BAD.has(kind) ? 1 : 0));
     const factor = width / ((to - from) * UNIT * wide);
     const offset = from * UNIT;
-    const until = cursor === null ? last : Math.min(last, search(cursor * UNIT + 1));
-    const { x, lane, kind } = data;
-    for (let mark = first; mark < until; mark += 1) {
-      const at = level[kind[mark]];
-      if (at < 0 || x[mark] < offset || (filter.lanes && !shownMark(mark))) continue;
-      sums[at][lane[mark] * bins + Math.floor((x[mark] - offset) * factor)] += 1;
+    const until = Math.min(to, cursor ?? 1) * UNIT + 1;
+    const { x, lane, level } = moments;
+    const end = search(until, moments);
+    for (let at = search(offset, moments); at < end; at += 1) {
+      if (filter.lanes && !shownMark(moments.mark[at])) continue;
+      sums[level[at]][lane[at] * bins + (((x[at] - offset) * factor) | 0)] += 1;
     }
     for (const row of lanes) {
       const start = row.index * bins;

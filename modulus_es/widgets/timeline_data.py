@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from modulus_es.views import glyphs
-from modulus_es.views.lives import causes_of, lanes_of, lives_of, steps_of
+from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
 from modulus_es.views.marks import KINDS, OUTBOX, SPANS, Mark
 from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
@@ -38,19 +38,22 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
     'inventory/handler/ReserveStock'
     """
     marks = travelling(timeline)
+    # By column, because there may be millions.
+    columns: Any = zip(*marks, strict=True) if marks else [()] * len(Mark._fields)
+    held: Any = Mark(*columns)
     counted = len(timeline.marks) > LIMIT
-    axis = _Linear(marks) if counted else _ToScale(marks, timeline.axis)
+    axis = _Linear(held) if counted else _ToScale(marks, timeline.axis)
     lanes = axis.lanes
     number = {lane: index for index, lane in enumerate(lanes)}
-    types = list(dict.fromkeys(mark.type for mark in marks))
+    types = list(dict.fromkeys(held.type))
     type_number = {name: index for index, name in enumerate(types)}
     modules = list(dict.fromkeys(module for module, _ in lanes))
-    message, cause = _messages(marks)
+    message, cause = _messages(held)
     kind_number = {kind: index for index, kind in enumerate(KINDS)}
     return {
         "version": version,
         "counted": counted,
-        "heading": timeline.scene().title if not counted else repr(timeline),
+        "heading": _heading(timeline) if counted else timeline.scene().title,
         "alt": timeline.alt(),
         "kinds": list(KINDS),
         "meanings": glyphs.MEANINGS,
@@ -85,10 +88,10 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
         "x": _bytes(axis.x, "u4"),
         "end": _bytes(axis.end, "u4"),
         "row": _bytes(axis.rows, "u2"),
-        "lane": _bytes([number[mark.lane] for mark in marks], "u2"),
-        "kind": _bytes([kind_number[mark.kind] for mark in marks], "u1"),
-        "type": _bytes([type_number[mark.type] for mark in marks], "u4"),
-        "attempt": _bytes([min(mark.attempt, 65_535) for mark in marks], "u2"),
+        "lane": _bytes([number[lane] for lane in _pairs(held)], "u2"),
+        "kind": _bytes([kind_number[kind] for kind in held.kind], "u1"),
+        "type": _bytes([type_number[name] for name in held.type], "u4"),
+        "attempt": _bytes(np.minimum(np.array(held.attempt, dtype="i8"), 65_535), "u2"),
         "message": _bytes(message, "u4"),
         "cause": _bytes(cause, "i4"),
     }  # fmt: skip
@@ -149,43 +152,60 @@ class _Linear:
 
     cuts: Sequence[Any] = ()
 
-    def __init__(self, marks: Sequence[Mark]) -> None:
-        begin = np.array([micros(mark.time) for mark in marks], dtype="int64")
-        end = np.array([micros(mark.end) for mark in marks], dtype="int64")
-        first, last = int(begin.min()), int(end.max())
-        factor = UNIT / max(last - first, 1)
+    def __init__(self, held: Any) -> None:
+        begin = np.rint(np.array([time.timestamp() for time in held.time]) * 1e6)
+        end = np.rint(np.array([time.timestamp() for time in held.end]) * 1e6)
+        first, last = float(begin.min()), float(end.max())
+        factor = UNIT / max(last - first, 1.0)
         self.x = np.rint((begin - first) * factor)
         self.end = np.rint((end - first) * factor)
-        self.knots = [float(first), 0.0, 0.0, float(last), 1.0, 1.0]
-        self.flow = float(last - first)
-        lives = lives_of(marks, together=True)
+        self.knots = [first, 0.0, 0.0, last, 1.0, 1.0]
+        self.flow = last - first
+        lives = [Life(lane, [index]) for lane, index in _firsts(list(_pairs(held))).items()]
         self.lanes = lanes_of(lives, self.x.tolist())
-        self.rows = np.zeros(len(marks))
+        self.rows = np.zeros(len(held.time))
         self.rows_of: dict[tuple[str, str], int] = {}
 
 
-def _messages(marks: Sequence[Mark]) -> tuple[list[int], list[int]]:
+def _heading(timeline: Timeline) -> str:
+    many = f"{len(timeline.marks):,} marks"
+    return f"{timeline.title}: {many}, drawn as counts because they are so many"
+
+
+def _pairs(held: Any) -> Iterator[tuple[str, str]]:
+    return zip(held.module, held.handler, strict=True)
+
+
+def _firsts(values: Sequence[Any]) -> dict[Any, int]:
+    """Where each value comes first, in that order."""
+    found = dict(zip(reversed(values), range(len(values) - 1, -1, -1), strict=True))
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _messages(held: Any) -> tuple[list[int], list[int]]:
     """The number of each mark's message, and of each message's cause, -1 without one."""
-    number: dict[object, int] = {}
-    sent: dict[tuple[str, str | None], int] = {}
-    own: list[int] = []
-    causes: dict[int, Mark] = {}
-    for mark in marks:
+    keys = [
         # What has no id is a command's attempt with its outcome, which end together.
-        key: object = mark.message_id or (mark.correlation_id, mark.type, mark.end)
-        index = number.setdefault(key, len(number))
-        own.append(index)
-        if not mark.message_id:
-            sent.setdefault((mark.module, mark.correlation_id), index)
-        if mark.kind == "recorded" or index not in causes:
-            causes[index] = mark
+        id_ or (held.correlation_id[index], held.type[index], held.end[index])
+        for index, id_ in enumerate(held.message_id)
+    ]
+    number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    own = [number[key] for key in keys]
+    first = _firsts(own)
+    # How a message was recorded knows best what it follows from.
+    recorded = [index for index, kind in enumerate(held.kind) if kind == "recorded"]
+    first.update((own[index], index) for index in recorded)
+    sent: dict[tuple[str, str | None], int] = {}
+    for index, id_ in enumerate(held.message_id):
+        if not id_:
+            sent.setdefault((held.module[index], held.correlation_id[index]), own[index])
     behind = []
-    for index in range(len(number)):
-        mark = causes[index]
-        found = number.get(mark.causation_id or "", -1)
-        if found < 0 and mark.message_id:
-            found = sent.get((mark.module, mark.correlation_id), -1)
-        behind.append(-1 if found == index else found)
+    for message in range(len(number)):
+        index = first[message]
+        found = number.get(held.causation_id[index] or "", -1)
+        if found < 0 and held.message_id[index]:
+            found = sent.get((held.module[index], held.correlation_id[index]), -1)
+        behind.append(-1 if found == message else found)
     return own, behind
 
 
