@@ -9,6 +9,7 @@ const PAD = 5;
 const COUNTS = 46;
 const TOP = 30;
 const SINGLE = 2000; // so many marks are drawn one by one
+const MOST_ROWS = 60; // of the table of what was where
 const PLAY = 8000; // milliseconds from the beginning to the end
 const WAITS = new Set(["waiting", "in_flight", "attempt"]);
 const BAD = new Set(["failed", "retry", "duplicate", "crash"]);
@@ -686,9 +687,11 @@ function render({ model, el }) {
       } else sums[lane][kind === recorded ? 0 : column[data.kinds[kind]]] += 1;
     });
     duplicates.forEach((many, lane) => { sums[lane][6] = many; });
-    const rows = data.lanes.map((lane, index) => element("tr", {},
+    const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
       element("th", { scope: "row" }, `${lane.module} ${lane.label}`),
       ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, String(sum)))));
+    const more = data.lanes.length - rows.length;
+    if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));
     states.replaceChildren(element("table", {},
       element("caption", {}, `Where the messages were at ${reading.textContent}; what an outbox has done, it has handed over`),
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "outbox or inbox"),
