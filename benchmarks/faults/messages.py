@@ -248,7 +248,7 @@ async def _hostile_payloads(times: int) -> Outcome:
         f"{naive_changed:,} changed, {naive_unreadable:,} unreadable",
         control_failed=naive_changed + naive_unreadable > 0,
         note=f"{refused:,} refused by name, {changed} read back changed, {unreadable} unreadable, "
-        f"{unnamed.total()} refused otherwise {dict(unnamed) or ''}.",
+        f"{unnamed.total()} refused otherwise{f' {dict(unnamed)}' if unnamed else ''}.",
     )
 
 

@@ -178,8 +178,8 @@ counts what was acknowledged and is gone, *duplicated* effects that happened mor
 *Recovery* is the longest time, in seconds, from the end of the fault until everything was done. A
 figure that a scenario does not have is left out. Scenarios can be run by themselves
 (`python -m benchmarks.faults --only 1,22`), which writes nothing: this page comes from one run. In
-20, 21 and 30 the fault is simulated, on the virtual clock. *Holds: NO* is a promise that is not
-kept.
+20, 21, 30 and 36 the fault is simulated, on the virtual clock; in 16 the clock that jumps is the
+one that the systems are given. *Holds: NO* is a promise that is not kept.
 """
 
 
