@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from modulus_es import ambient
 from modulus_es.bus import MessageBus
 from modulus_es.cascade import Cascades
-from modulus_es.clock import Clock, SystemClock, VirtualClock, iso, to_utc
-from modulus_es.dispatcher import Strategy
-from modulus_es.domain import DomainEvent
+from modulus_es.clock import Clock, SystemClock, VirtualClock, iso
 from modulus_es.errors import (
     DefinitionError,
-    HandlerNotFoundError,
     MissingExtraError,
-    PublishError,
     StoreURLError,
     TransportURLError,
 )
@@ -27,14 +23,14 @@ from modulus_es.faults import Faults, Network
 from modulus_es.ids import Ids
 from modulus_es.live import Live
 from modulus_es.mediator import Mediator
-from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery, kind_of
+from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.module import Module
-from modulus_es.naming import NAME, Registry, near_misses, qualified_name, stable_name
+from modulus_es.naming import NAME, Registry, near_misses
 from modulus_es.relay import OutboxRelay
-from modulus_es.result import Result
 from modulus_es.retry import Retry
+from modulus_es.routing import Routing
+from modulus_es.running import Running
 from modulus_es.services import Services
-from modulus_es.steps import Pending, Run, Step
 from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.trace import Trace
 from modulus_es.turns import Turns
@@ -48,15 +44,10 @@ if TYPE_CHECKING:
     from modulus_es.views.timeline import Timeline
     from modulus_es.widgets.explorer import Explorer
 
-T = TypeVar("T")
-
 _NOTHING = nullcontext()
 
-STEP_LIMIT = 100_000
-"""How many steps a run may take beyond a hundred for each message that waits."""
 
-
-class System(Looking):
+class System(Routing, Running, Looking):
     """A set of modules, and everything between them, in one process.
 
     ``seed`` makes a run repeatable: with the same seed the same code gives the
@@ -193,60 +184,7 @@ class System(Looking):
         """
         self.behaviors[:] = with_behaviors(self.behaviors, behaviors, self.services)
 
-    # What it does
-
-    async def send(self, command: Command[T]) -> Result[T]:
-        """Send a command to the module that handles it; see `Mediator.send`."""
-        return await self._route(command).mediator.send(command)
-
-    async def query(self, query: Query[T]) -> Result[T]:
-        """Ask the module that can answer; see `Mediator.query`."""
-        return await self._route(query).mediator.query(query)
-
-    def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
-        """Ask the module that can answer; see `Mediator.stream`."""
-        return self._route(query).mediator.stream(query)
-
-    async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
-        """Publish a domain event in every module that handles it; see `Mediator.publish`."""
-        self._live.raise_failure()
-        if isinstance(event, IntegrationEvent):
-            raise TypeError(
-                f"{stable_name(type(event))} is an integration event, and needs the outbox of the "
-                "module that it comes from: await module.bus.publish(event)"
-            )
-        failed: list[PublishError] = []
-        for module in self.modules:
-            if module.dispatcher.handlers_of(type(event)) or not isinstance(event, DomainEvent):
-                try:
-                    await module.mediator.publish(event, strategy)
-                except PublishError as error:
-                    failed.append(error)
-        if failed:
-            said = "; ".join(error.message for error in failed)
-            raise PublishError(said, [each for error in failed for each in error.exceptions])
-
-    def run(
-        self, until: datetime | timedelta | None = None, limit: int | None = None
-    ) -> Pending[Run]:
-        """Relay, deliver and retry until nothing is due, jumping over virtual time.
-
-        ``until`` is a moment, or how long from now. On `SystemClock` it does what
-        is due now. Await it; it answers a `Run` that says how many steps it took
-        and what is blocked (a partition, a message that nobody handles). Raises
-        `StepLimitError` where messages cause each other without end.
-        """
-        return Pending("system.run()", lambda: self._run(until, limit))
-
-    def step(self) -> Pending[Step | None]:
-        """Do exactly one thing; await it, it answers the `Step`, None if nothing is due."""
-        return Pending("system.step()", self._step)
-
-    def advance(self, seconds: float | timedelta) -> Pending[Run]:
-        """Run for so many seconds of virtual time, or so long; await it."""
-        if isinstance(seconds, timedelta):
-            seconds = seconds.total_seconds()
-        return Pending(f"system.advance({seconds!r})", lambda: self._advance(seconds))
+    # What it had given up, or done with
 
     async def replay_dead_letters(
         self,
@@ -284,28 +222,6 @@ class System(Looking):
             while dropped := await module.store.purge(self.now() - older_than):
                 count += dropped
         return count
-
-    # Living in real time
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Relay and deliver in the background from now on, until `stop`."""
-        self._live.raise_failure()
-        await self._live.start(self.scheduler, self.transport)
-
-    async def stop(self) -> None:
-        """Finish what is due, and stop.
-
-        Raises `BackgroundError` where something failed in the background since the
-        last call.
-        """
-        await self._live.stop(self.scheduler, self.transport, self._limit())
 
     def close(self) -> None:
         """Let go of the stores' files and connections."""
@@ -362,43 +278,6 @@ class System(Looking):
         return f"System(seed={self.seed}{drawn}, modules: {names}, {at}{live})"
 
     # Inside
-
-    async def _run(self, until: datetime | timedelta | None, limit: int | None) -> Run:
-        self._live.raise_failure()
-        if isinstance(until, timedelta):
-            until = self.now() + until
-        elif until is not None:
-            until = to_utc(until, "until")
-        return await self.scheduler.run(until, self._limit() if limit is None else limit)
-
-    async def _step(self) -> Step | None:
-        self._live.raise_failure()
-        return await self.scheduler.step()
-
-    async def _advance(self, seconds: float) -> Run:
-        if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds!r} seconds")
-        return await self._run(self.now() + timedelta(seconds=seconds), None)
-
-    def _limit(self) -> int:
-        return STEP_LIMIT + 100 * sum(module.store.waiting() for module in self.modules)
-
-    def _route(self, request: Any) -> Module:
-        self._live.raise_failure()
-        if isinstance(request, type) or not isinstance(request, (Command, Query, StreamQuery)):
-            what = (
-                f"the class {qualified_name(request)}, and an object of it is needed"
-                if isinstance(request, type)
-                else repr(request)
-            )
-            raise TypeError(f"a command or query is sent, not {what}")
-        name = stable_name(type(request))
-        for module in self._modules.values():
-            if name in module.requests:
-                return module
-        known = [name for module in self.modules for name in module.requests]
-        hint = near_misses(name, known) or (f": register a handler with @module.handles({name})")
-        raise HandlerNotFoundError(f"no module handles the {kind_of(type(request))} {name}{hint}")
 
     def _virtual_clock(self, start: datetime | None) -> VirtualClock:
         return VirtualClock(SystemClock().now() if start is None and self._drawn else start)

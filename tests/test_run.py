@@ -488,7 +488,7 @@ async def test_work_that_reschedules_itself_stops_at_the_step_limit() -> None:
 
 
 async def test_the_step_limit_grows_with_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modulus_es.system.STEP_LIMIT", 1)
+    monkeypatch.setattr("modulus_es.running.STEP_LIMIT", 1)
     system, sender, hearer = pair()
 
     @hearer.on(Said)
