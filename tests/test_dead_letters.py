@@ -236,6 +236,12 @@ async def test_a_payload_edits_one_message_and_not_several() -> None:
         await world.system.replay_dead_letters(payload={"n": 3})
 
 
+async def test_a_payload_for_nothing_is_refused() -> None:
+    world = World()
+    with pytest.raises(ModulusError, match="0 match"):
+        await world.system.replay_dead_letters(payload={"n": 3})
+
+
 async def test_a_body_that_nobody_can_read_is_replaced_by_a_complete_payload() -> None:
     world = World()
     world.fails = lambda said: False
