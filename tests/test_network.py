@@ -260,6 +260,15 @@ def test_a_module_cannot_be_cut_off_from_itself() -> None:
         System(seed=7).network.partition("a", "a")
 
 
+def test_chance_comes_from_the_seed() -> None:
+    def luck(seed: int) -> list[bool]:
+        network = System(seed=seed).network
+        network.loss = 0.5
+        return [network.loses() for _ in range(50)]
+
+    assert luck(7) == luck(7) != luck(8)
+
+
 def test_a_network_shows_its_knobs_and_is_perfect_after_a_reset() -> None:
     network = System(seed=7).network
     network.loss, network.duplicates, network.reorder, network.latency = 0.05, 0.1, 0.2, (0, 1)
