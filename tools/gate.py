@@ -21,8 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once.
-SLOW = ["-m", "slow", "tests/kernel", "tests/sqlite", "tests/property"]
-SLOW += ["tests/test_faults_short.py"]
+SLOW = ["-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 # What `make test-quick` leaves to the whole gate: it may take a minute.
@@ -69,7 +68,7 @@ def steps(*, quick: bool) -> list[Step]:
     checks.append(Step("the main job", [here, "tools/demo.py"]))
     if shutil.which("chromium"):
         checks.append(Step("axe-core, for the browser", [here, "tools/axe.py"]))
-        browser = [here, "-m", "pytest", "-m", "browser", "tests/browser"]
+        browser = [here, "-m", "pytest", "-m", "slow or browser", "tests/browser"]
         checks.append(Step(f"the explorer in a browser, Python {version}", browser))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
