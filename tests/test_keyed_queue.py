@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,14 @@ def take(queue: KeyedQueue, owner: str = "anna", seconds: float = 0, limit: int 
 def test_one_claim_takes_several_rows_of_a_lane_in_order_of_position() -> None:
     queue = queue_of(row(1), row(2, lane="y"), row(3), row(4, lane="y"))
     assert take(queue) == [1, 2, 3, 4]
+
+
+def test_a_queue_that_held_many_rows_and_is_empty_is_as_small_as_a_new_one() -> None:
+    queue = queue_of(*(row(n, lane=str(n)) for n in range(1, 10_001)))
+    for each in queue.take("anna", at(0), LEASE, 10_000, everything):
+        queue.remove(each)
+    assert len(queue) == 0
+    assert sys.getsizeof(queue._entries) == sys.getsizeof({})
 
 
 def test_without_through_one_claim_takes_one_row_of_a_lane() -> None:

@@ -173,6 +173,9 @@ class KeyedQueue:
         if entry is not None:
             entry.taken, entry.offered = False, 0
             self._leave(entry)
+            if not self._entries:
+                # To go through one that held many takes as long as if it still did.
+                self._entries = {}
 
     def reconsider(self) -> None:
         """What was set aside, because nobody wanted it, may be wanted now."""
