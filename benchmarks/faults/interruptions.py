@@ -50,19 +50,23 @@ def answer_of(target: Callable[..., None], *arguments: Any) -> Any:
 
 def _storm(times: int, longest: float, cell: Callable[[], None]) -> int:
     """Interrupt a cell at random moments, so many times; answers how many cells that took."""
-    random, hits, cells = Random(5), 0, 0
+    random, hits, cells, armed = Random(5), 0, 0, False
 
     def ring(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
+        if armed:  # and not between two cells
+            signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, ring)
     while hits < times and cells < 20 * times:
         cells += 1
         try:
+            armed = True
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, longest))
             cell()
+            armed = False
         except KeyboardInterrupt:
+            armed = False
             hits += 1
             progress(hits, times)
         finally:

@@ -116,6 +116,8 @@ BAD_MESSAGES = [
     "available_at = 'soon'",
     "created_at = 9223372036854775807",
     "attempts = 'many'",
+    "attempts = 9223372036854775807",
+    "attempts = -1",
 ]
 
 

@@ -38,6 +38,9 @@ def moment(stored: int) -> datetime:
     return _EPOCH + timedelta(microseconds=stored)
 
 
+_MANY = 2**31  # a count beyond was not counted
+
+
 def _moment_or_none(stored: int | None) -> datetime | None:
     return None if stored is None else moment(stored)
 
@@ -177,7 +180,7 @@ def outbox_row(row: sqlite3.Row, owners: Owners) -> OutboxRow:
         bool(row["scheduled"]),
         str(row["handler"]),
         row["position"],
-        int(row["attempts"]),
+        _count(row["attempts"]),
         _text(row["last_error"]),
         owners.read(row["claimed_by"]),
         _moment_or_none(row["claimed_until"]),
@@ -195,15 +198,15 @@ def inbox_row(row: sqlite3.Row, owners: Owners) -> InboxRow:
         moment(row["available_at"]),
         row["position"],
         bool(row["ordered"]),
-        int(row["attempts"]),
+        _count(row["attempts"]),
         _text(row["last_error"]),
         owners.read(row["claimed_by"]),
         _moment_or_none(row["claimed_until"]),
         _moment_or_none(row["processed_at"]),
         _text(row["outcome"]),
         _moment_or_none(row["dead_at"]),
-        int(row["duplicates"]),
-        int(row["out_of_order"]),
+        _count(row["duplicates"]),
+        _count(row["out_of_order"]),
     )
 
 
@@ -259,6 +262,13 @@ def _remains(row: sqlite3.Row) -> Envelope:
         key=str(row["key"]),
         occurred_on=_EPOCH,
     )
+
+
+def _count(stored: Any) -> int:
+    count = int(stored)
+    if not 0 <= count < _MANY:
+        raise ValueError(f"{count} is no count")
+    return count
 
 
 def _why(row: sqlite3.Row, table: str, error: Exception) -> str:
