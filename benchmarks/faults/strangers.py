@@ -334,7 +334,9 @@ def hostile_file(full: bool, folder: Path) -> Outcome:
     files, random = 150 if full else 3, Random(39)
     template, marker = folder / "template.db", folder / "executed"
     ids = asyncio.run(_fill(url_of(template)))
-    (folder / "payload.py").write_text(f"open({str(marker)!r}, 'a').write('x')\nclass Evil: ...\n")
+    (folder / "payload.py").write_text(
+        f"with open({str(marker)!r}, 'a') as f: f.write('x')\nclass Evil: ...\n"
+    )
     sys.path.insert(0, str(folder))
     watch, wrong, named, rows = Watch(), Counter[str](), 0, 0
     path = Path(shutil.copy(template, folder / "hostile.db"))
