@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.errors import DefinitionError
-from modulus_es.handler_bases import HandlerBase, bound_message
+from modulus_es.handler_bases import HandlerBase, bound_messages
 from modulus_es.handlers import handler_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _defined_in(python_module: ModuleType) -> Iterator[Any]:
             inspect.isclass(value)
             and issubclass(value, HandlerBase)
             and not inspect.isabstract(value)
-            and bound_message(value) is not None
+            and bound_messages(value)
         )
         if marked or is_handler:
             yield value

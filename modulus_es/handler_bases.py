@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from modulus_es.retry import Retry
-from modulus_es.signatures import bases_of
+from modulus_es.signatures import direct_bases_of
 
 C = TypeVar("C")
 
@@ -120,15 +120,18 @@ class Projector(HandlerBase[C]):
     method = "project"
 
 
-def bound_message(cls: type) -> Any:
-    """The message that a class derived from a generic handler base takes, or None.
+def bound_messages(cls: type) -> list[Any]:
+    """The messages that a class derived from generic handler bases takes, the nearest first.
 
     >>> class Audit(DomainEventHandler[int]): ...
-    >>> bound_message(Audit)
-    <class 'int'>
+    >>> class Another(Audit, DomainEventHandler[str]): ...
+    >>> bound_messages(Another)
+    [<class 'str'>, <class 'int'>]
     """
-    for base in bases_of(cls):
-        if get_origin(base) is HandlerBase:
-            message = get_args(base)[0]
-            return None if isinstance(message, TypeVar) else message
-    return None
+    found: list[Any] = []
+    level: list[Any] = [cls]
+    while level:
+        bound = [get_args(base)[0] for base in level if get_origin(base) is HandlerBase]
+        found.extend(message for message in bound if not isinstance(message, TypeVar))
+        level = [base for each in level for base in direct_bases_of(each)]
+    return found

@@ -7,7 +7,7 @@ from inspect import Parameter, isawaitable, isclass, iscoroutinefunction, signat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modulus_es.errors import HandlerSignatureError
-from modulus_es.handler_bases import bound_message
+from modulus_es.handler_bases import bound_messages
 from modulus_es.naming import NAME, qualified_name, stable_name
 from modulus_es.retry import Retry
 from modulus_es.signatures import parameters
@@ -86,7 +86,7 @@ class Handler:
         skip = 1 if self.is_class else 0
         _check_takes_message(self.name, function, skip, message)
         if self.is_class:
-            _check_same(self.name, bound_message(target), message)
+            _check_same(self.name, bound_messages(target), message)
         self._method = method
         self._plan: Plan = services.plan(function, handler=self.name, skip=skip + 1)
         self._own_plan: Plan | None = (
@@ -186,14 +186,15 @@ def _check_takes_message(name: str, function: Callable[..., Any], skip: int, mes
         )
     annotated = parameters(function, skip)[0]
     if not annotated.problem:
-        _check_same(name, annotated.annotation, message)
+        _check_same(name, [annotated.annotation], message)
 
 
-def _check_same(name: str, taken: Any, message: Any) -> None:
+def _check_same(name: str, taken: list[Any], message: Any) -> None:
     names = {stable_name(c) for c in message.__mro__} | {"object", "Any"}
-    if isclass(taken) and (said := stable_name(taken)) not in names:
+    said = [stable_name(each) for each in taken if isclass(each)]
+    if said and names.isdisjoint(said):
         raise HandlerSignatureError(
-            f"{name} says that it takes {said}, and is registered for {stable_name(message)}: "
+            f"{name} says that it takes {said[0]}, and is registered for {stable_name(message)}: "
             "make both the same"
         )
 
@@ -201,9 +202,8 @@ def _check_same(name: str, taken: Any, message: Any) -> None:
 def first_message(target: Any) -> Any:
     """The message class that a handler says it takes, for registration without one."""
     if isclass(target):
-        message = bound_message(target)
-        if message is not None:
-            return message
+        if bound := bound_messages(target):
+            return bound[0]
         function = getattr(target, "handle", None) or getattr(target, "project", None)
         skip = 1
     else:

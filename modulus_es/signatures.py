@@ -125,13 +125,26 @@ def bases_of(service: Any) -> Iterator[Any]:
     ['Names', 'list[str]', 'object']
     """
     yield service
+    for base in direct_bases_of(service):
+        yield from bases_of(base)
+
+
+def direct_bases_of(service: Any) -> list[Any]:
+    """What a class says that it derives from, with type arguments.
+
+    >>> class Names(list[str]): ...
+    >>> direct_bases_of(Names)
+    [list[str]]
+    """
     origin = typing.get_origin(service) or service
     if not isinstance(origin, type):
-        return
+        return []
     bound = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(service), strict=False))
-    for base in vars(origin).get("__orig_bases__", origin.__bases__):
-        if typing.get_origin(base) not in (typing.Generic, typing.Protocol):
-            yield from bases_of(substitute(base, bound))
+    return [
+        substitute(base, bound)
+        for base in vars(origin).get("__orig_bases__", origin.__bases__)
+        if typing.get_origin(base) not in (typing.Generic, typing.Protocol)
+    ]
 
 
 def substitute(annotation: Any, bound: Mapping[Any, Any]) -> Any:

@@ -26,6 +26,7 @@ SLOW = ["-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_pa
 FEWER = ["--hypothesis-profile", "quick"]
 # What `make test-quick` leaves to the whole gate: it may take a minute.
 THOROUGH = [
+    "--ignore=tests/grouped",
     "--ignore=tests/property",
     "--ignore=tests/sqlite",
     "--ignore=tests/test_codec_properties.py",

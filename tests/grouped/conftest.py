@@ -16,6 +16,7 @@ from modulus_es import System
 # replace what a group does not call.
 _MEMORY_ONLY = (
     "test_a_delivery_that_somebody_else_finished_meanwhile_leaves_no_effect",
+    "test_a_mark_that_could_not_be_written_is_made_again",
     "test_control_whoever_empties_an_inbox_by_hand_has_handlers_run_twice",
     "test_effects_come_from_the_store_and_not_from_the_inbox",
     "test_what_ended_a_run_is_raised_though_giving_back_fails_too",
