@@ -98,8 +98,9 @@ class TimeScale:
         for need in needed:
             held += need
         width = right - left - _BROKEN * len(cut)
-        # Instants get what they need, but waiting always has half of the axis.
-        share = min(1.0, width / 2 / held) if held and gaps else 1.0
+        # Instants get what they need, up to an eighth of the axis: more of them within a wait
+        # would make it look longer than one that lasts twice as long.
+        share = min(1.0, width / 8 / held) if held and gaps else 1.0
         flowing = 0.0
         for index, gap in enumerate(long):
             flowing += 0 if index in cut else gap
