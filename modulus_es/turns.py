@@ -47,6 +47,8 @@ def give_way() -> Generator[None, None, None]:
     """Let the event loop do what it has to do, such as cancelling the caller.
 
     >>> import asyncio
-    >>> asyncio.run(give_way())
+    >>> async def politely():
+    ...     await give_way()
+    >>> asyncio.run(politely())
     """
     yield

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from modulus_es import Aggregate, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.views.graph_scene import KINDS
 from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
 from modulus_es.views.scene import Group, Shape
+
+
+class Parcel(Aggregate):
+    @event("Placed")
+    def __init__(self) -> None:
+        self.told = False
+
+    @event("Told")
+    def tell(self) -> None:
+        self.told = True
+
+
+class ParcelPlaced(IntegrationEvent):
+    parcel_id: UUID
+
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -267,3 +284,46 @@ def test_dot_has_a_cluster_for_each_module_and_quotes_every_name() -> None:
 def test_an_entity_in_a_name_is_no_entity_in_dot() -> None:
     made = HandlerGraph([Node("a", "handler", "&lt;b&gt;", "")], []).to_dot()
     assert '[label="&amp;lt;b&amp;gt;", shape=box]' in made
+
+
+async def test_a_circle_that_the_traffic_shows_to_be_none_is_no_longer_flagged() -> None:
+    """An order is told of its parcel: `Told` comes back to it, and leads nowhere."""
+    system = System(seed=7)
+    shop = system.module("shop")
+
+    @shop.projects(Parcel.Placed)
+    def placed(made: Parcel.Placed) -> ParcelPlaced:
+        return ParcelPlaced(made.originator_id)
+
+    @shop.on(ParcelPlaced)
+    async def note(told: ParcelPlaced, uow: UnitOfWork) -> None:
+        parcel = await uow.get(Parcel, told.parcel_id)
+        parcel.tell()
+
+    assert [flag.kind for flag in system.graph().flags] == ["cycle"]
+    await shop.save(Parcel())
+    await system.run()
+    assert system.graph().flags == ()
+    assert 'class="m-cycle' not in system.graph().to_svg()
+
+
+async def test_a_circle_that_messages_do_go_round_is_drawn_through_its_aggregate() -> None:
+    system = System(seed=7)
+    shop = system.module("shop")
+
+    @shop.projects(Parcel.Placed)
+    def placed(made: Parcel.Placed) -> ParcelPlaced:
+        return ParcelPlaced(made.originator_id)
+
+    @shop.on(ParcelPlaced)
+    async def again(told: ParcelPlaced, uow: UnitOfWork) -> None:
+        uow.add(Parcel())
+
+    await shop.save(Parcel())
+    for _ in range(6):
+        await system.step()
+    graph = system.graph()
+    [flag] = graph.flags
+    labels = {node.label for node in graph.nodes if node.id in flag.nodes}
+    assert labels == {"Parcel", "Parcel.Placed", "placed", "ParcelPlaced", "again"}
+    assert graph.to_svg().count('class="m-cycle-') == 2 * 5 + 2

@@ -35,6 +35,7 @@ class _Builder:
         self._nodes: dict[str, Node] = {}
         self._edges: Counter[tuple[str, str, str]] = Counter()
         self._types: dict[str, str] = {}
+        self._records: dict[str, set[str]] = {}
         self._commands = Counter(
             (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
         )
@@ -51,7 +52,7 @@ class _Builder:
             self._sent(module)
             self._received(module)
         edges = [Edge(*ends, count=count) for ends, count in self._edges.items()]
-        return HandlerGraph(self._nodes.values(), edges)
+        return HandlerGraph(self._nodes.values(), edges, records=self._records)
 
     def _declared(self, module: Module) -> None:
         for kind, handler in module.handlers():
@@ -108,6 +109,7 @@ class _Builder:
                 handler = f"{module.name}/handler/{name}"
                 if handler in self._nodes:
                     self._edges[handler, aggregate, "sync"] += count
+                    self._records.setdefault(handler, set()).add(event)
 
     def _sent(self, module: Module) -> None:
         for row in module.store.outbox_rows():

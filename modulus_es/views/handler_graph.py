@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modulus_es.views import graph_exports
+from modulus_es.views.cycles import Cycle, cycles
 from modulus_es.views.graph_scene import KINDS, Drawn, Line, graph_scene
 from modulus_es.views.picture import Picture
 from modulus_es.views.scene import Scene
@@ -66,6 +67,9 @@ class HandlerGraph(Picture):
     """Modules, and the messages and handlers in them.
 
     ``direction`` is right, down, or auto: whichever fits a notebook better.
+    ``records`` says, by ids, which domain events a handler was seen to cause; of
+    a handler that is not in it, every event of its aggregates is expected, and a
+    cycle through them is flagged.
     Raises ValueError for a kind that there is not, for two nodes of one id and
     for an edge to nowhere.
 
@@ -87,6 +91,7 @@ class HandlerGraph(Picture):
         *,
         title: str = "Handler graph",
         direction: str = "auto",
+        records: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.nodes = tuple(nodes)
         counts: Counter[tuple[str, str, str]] = Counter()
@@ -94,6 +99,7 @@ class HandlerGraph(Picture):
             counts[edge.source, edge.target, edge.kind] += edge.count
         self.edges = tuple(Edge(*ends, count=count) for ends, count in counts.items())
         self.title, self.direction = title, direction
+        self.records = dict(records or {})
         self._by_id = {node.id: node for node in self.nodes}
         self._check()
 
@@ -136,6 +142,7 @@ class HandlerGraph(Picture):
             [edge for edge in self.edges if edge.source in kept and edge.target in kept],
             title=self.title,
             direction=self.direction,
+            records=self.records,
         )
 
     def _near(self, found: set[str], depth: int) -> set[str]:
@@ -165,31 +172,25 @@ class HandlerGraph(Picture):
                 node.id not in led or (traffic and not node.seen)
             ):
                 found.append(Flag("unreached", (node.id,), f"{name} was never reached"))
-        for cycle in self._cycles:
-            names = " -> ".join(shown(self._by_id[node].label, 80) for node in cycle[:_MANY])
-            found.append(Flag("cycle", cycle, f"a cycle of {len(cycle)}: {names}"))
+        place = {node.id: index for index, node in enumerate(self.nodes)}
+        circles = [tuple(sorted(cycle.nodes, key=place.__getitem__)) for cycle in self._cycles]
+        for circle in sorted(circles, key=lambda circle: [place[node] for node in circle]):
+            names = " -> ".join(shown(self._by_id[node].label, 80) for node in circle[:_MANY])
+            found.append(Flag("cycle", circle, f"a cycle of {len(circle)}: {names}"))
         return tuple(found)
 
     @cached_property
-    def _cycles(self) -> tuple[tuple[str, ...], ...]:
-        import networkx as nx
-
-        graph = nx.DiGraph([(edge.source, edge.target) for edge in self.edges])
-        place = {node.id: index for index, node in enumerate(self.nodes)}
-        loops = {edge.source for edge in self.edges if edge.source == edge.target}
-        cycles = [
-            tuple(sorted(part, key=place.__getitem__))
-            for part in nx.strongly_connected_components(graph)
-            if len(part) > 1 or part & loops
-        ]
-        return tuple(sorted(cycles, key=lambda cycle: place[cycle[0]]))
+    def _cycles(self) -> list[Cycle]:
+        ends = [(edge.source, edge.target) for edge in self.edges]
+        aggregates = {node.id for node in self.nodes if node.kind == "aggregate"}
+        return cycles(ends, aggregates, self.records)
 
     @cached_property
     def _drawn(self) -> Scene:
         kinds_of_flag = {node: flag.kind for flag in self.flags for node in flag.nodes}
         traffic = any(node.count for node in self.nodes)
         nodes = [self._node(node, kinds_of_flag.get(node.id, ""), traffic) for node in self.nodes]
-        cycle_of = {node: index for index, cycle in enumerate(self._cycles) for node in cycle}
+        in_cycles = {ends for cycle in self._cycles for ends in cycle.edges}
         digits = max((len(str(edge.count)) for edge in self.edges), default=1)
         lines = [
             Line(
@@ -199,7 +200,7 @@ class HandlerGraph(Picture):
                 self._sentence(edge),
                 # By the number of digits: logarithms differ in their last bit between machines.
                 len(str(edge.count)) / digits if edge.count else 0,
-                cycle_of.get(edge.source, -1) == cycle_of.get(edge.target, -2),
+                (edge.source, edge.target) in in_cycles,
             )
             for edge in self.edges
         ]
