@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from budgets import examples
 from hypothesis import given
+from hypothesis.strategies import sampled_from
 from plans import ALWAYS, Hearer, Message, Plan, Record, Weather, Work, plans
 from reconcile import complaints
 from worlds import World
@@ -48,6 +49,19 @@ def test_any_tree_reconciles_in_pieces_of_virtual_time(plan: Plan) -> None:
 @examples(30)
 def test_larger_trees_reconcile_in_fair_weather(plan: Plan) -> None:
     assert complaints(played(plan)) == []
+
+
+@given(plans(most=12), sampled_from([1, 3, 100]))
+@examples(40)
+def test_any_tree_reconciles_in_a_database_whose_deliveries_are_committed_in_groups(
+    plan: Plan, group_commit: int
+) -> None:
+    world = World(plan, "sqlite:///:memory:", group_commit)
+    try:
+        asyncio.run(world.play())
+        assert complaints(world) == []
+    finally:
+        world.system.close()
 
 
 # The controls: one tree, in bad weather, with a protection switched off or another expectation.

@@ -105,13 +105,13 @@ NOTE: tuple[Any, ...] = tuple(note_class() for _ in DO)
 class World:
     """Modules, handlers and weather as planned; `calls` and `arrivals` are the outside account."""
 
-    def __init__(self, plan: Plan, store: str = "memory://") -> None:
+    def __init__(self, plan: Plan, store: str = "memory://", group_commit: int = 1) -> None:
         self.plan = plan
         self.messages = {message.node: message for message in plan.messages()}
         self.calls: list[Call] = []
         self.arrivals: list[Arrival] = []
         self.due: dict[int, datetime] = {}
-        self.system = System(seed=plan.seed, store=store)
+        self.system = System(seed=plan.seed, store=store, group_commit=group_commit)
         self._watch_arrivals()
         self.modules = [self.system.module(f"m{number}") for number in range(plan.modules)]
         for number in range(plan.modules):
