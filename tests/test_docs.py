@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import os
 import re
 import sys
 import types
@@ -52,7 +53,7 @@ def compare(example: Example) -> None:
     assert printed == shown
 
 
-def run_page(page: Path) -> int:
+def run_page(page: Path, namespace: dict[str, Any] | None = None) -> int:
     """Run the blocks of a page in one namespace and one event loop; count them."""
     # A real module, as a kernel's __main__ is one: type hints are looked up there.
     module = types.ModuleType("page")
@@ -66,6 +67,8 @@ def run_page(page: Path) -> int:
             examples = list(document.examples())
             for example in examples:
                 example.evaluate()
+        if namespace is not None:
+            namespace.update(vars(module))
     finally:
         del sys.modules["page"]
     return len(examples)
@@ -78,6 +81,19 @@ def test_what_a_page_shows_runs(
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(?:python|output)$", page.read_text("utf-8"), re.MULTILINE)
     assert run_page(page) == len(blocks)
+
+
+@pytest.mark.parametrize("picture", ["graph", "timeline"])
+def test_the_pictures_of_the_readme_are_those_that_its_code_draws(picture: str) -> None:
+    page, name = ROOT / "README.md", f"docs/pictures/quick-start-{picture}.svg"
+    assert f"]({name})" in page.read_text("utf-8")
+    namespace: dict[str, Any] = {}
+    run_page(page, namespace)
+    drawn = getattr(namespace["system"], picture)().to_svg()
+    # MODULUS_ES_DRAW=1 writes them anew.
+    if os.environ.get("MODULUS_ES_DRAW"):
+        (ROOT / name).write_text(drawn, "utf-8")
+    assert (ROOT / name).read_text("utf-8") == drawn
 
 
 def test_the_readme_shows_code() -> None:

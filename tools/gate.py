@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
+# Some of the slow tests take a minute each, and half of these stand in one file.
+BALANCED = ["-n", "2", "--dist", "worksteal"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once.
 SLOW = ["-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
@@ -64,12 +66,12 @@ def steps(*, quick: bool) -> list[Step]:
         examples = [] if name == version else FEWER
         checks.append(Step(f"tests and doctests, Python {name}", [*pytest, *STEADY, *examples]))
         checks.append(Step(f"notebooks, Python {name}", [*pytest, *nbval]))
-    kills = [here, "-m", "pytest", *PARALLEL, *SLOW]
+    kills = [here, "-m", "pytest", *BALANCED, *SLOW]
     checks.append(Step(f"kills, interrupts and live kernels, Python {version}", kills))
     checks.append(Step("the main job", [here, "tools/demo.py"]))
     if shutil.which("chromium"):
         checks.append(Step("axe-core, for the browser", [here, "tools/axe.py"]))
-        browser = [here, "-m", "pytest", "-m", "slow or browser", "tests/browser"]
+        browser = [here, "-m", "pytest", *PARALLEL, "-m", "slow or browser", "tests/browser"]
         checks.append(Step(f"the explorer in a browser, Python {version}", browser))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
