@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +45,18 @@ class Strand:
 
 current: ContextVar[Strand | None] = ContextVar("modulus_es_strand", default=None)
 """The strand that the running task is a part of, if it is a part of any."""
+
+
+class Writer(Protocol):
+    """Whoever may have the transaction of a store in hand."""
+
+    @property
+    def holds_transaction(self) -> bool:
+        """Whether it has it now, and others have to wait for it."""
+
+
+writer: ContextVar[ref[Writer] | None] = ContextVar("modulus_es_writer", default=None)
+"""Who asked last, in the running task, for the transaction of a store, if it still lives."""
 
 
 class Wait:

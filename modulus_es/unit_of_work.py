@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
+from weakref import ref
 
 from modulus_es.clock import to_utc
 from modulus_es.commit import commit
@@ -15,6 +16,7 @@ from modulus_es.ids import text
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.noted import NOTED, Noted, Outgoing, counted, said_of
+from modulus_es.strands import writer
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
@@ -178,12 +180,19 @@ class UnitOfWork:
         """The store's open transaction, for a read model's own tables; None in memory.
 
         Wait for nothing between asking for it and the end of the unit of work: an
-        SQLite file has one writer at a time, and a run cannot go on meanwhile.
+        SQLite file has one writer at a time, and a run cannot go on meanwhile, so
+        ``clock.sleep`` refuses.
         """
         self._must_be_open("connection")
         if self.transaction is None:
             self.transaction = self.store.begin()
+            writer.set(ref(self))
         return self.transaction
+
+    @property
+    def holds_transaction(self) -> bool:
+        """Whether it has the store's transaction in hand, for which others have to wait."""
+        return self.transaction is not None and not self._closed
 
     @property
     def correlation_id(self) -> str:

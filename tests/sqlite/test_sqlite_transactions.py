@@ -19,7 +19,13 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate as TheirAggregate
 from shop import Order, OrderCreated, Reservation, Shop, python, run
 
-from modulus_es import ModulusError, StoreError, StoreUnavailableError, UnitOfWork
+from modulus_es import (
+    ModulusError,
+    StoreError,
+    StoreUnavailableError,
+    UnitOfWork,
+    VirtualClock,
+)
 from modulus_es.stores.sqlite import interrupts
 from modulus_es.stores.sqlite.interrupts import HeldOff
 
@@ -90,6 +96,38 @@ def test_a_before_commit_handler_may_be_the_first_to_use_the_connection(
     run(shop.place("A3"))
     assert shop.recorded("orders", "Order.Placed") == ["A1", "A3"]
     assert read_beside(shop, "SELECT number FROM mine") == [("A1",), ("A3",)]
+
+
+def test_a_handler_that_sleeps_with_the_connection_in_hand_is_told_and_the_rest_flows(
+    shop: Shop,
+) -> None:
+    asleep: list[str] = []
+
+    @shop.inventory.on(OrderCreated)
+    async def doze(created: OrderCreated, uow: UnitOfWork, clock: VirtualClock) -> None:
+        await clock.sleep(1)
+        uow.connection.execute("CREATE TABLE IF NOT EXISTS mine (number)")
+        asleep.append(created.number)
+        await clock.sleep(1)
+
+    for number in ("A1", "A2"):
+        run(shop.place(number))
+    run(shop.system.run())
+    dead = shop.system.dead_letters()
+    assert dead.handler.tolist() == ["doze", "doze"]
+    assert dead.error.str.contains("with uow.connection in hand").all()
+    assert sorted(shop.recorded("inventory", "Reservation.Made")) == ["A1", "A2"]
+    assert asleep.count("A1") == asleep.count("A2") == 5
+
+
+def test_a_handler_may_sleep_again_when_its_unit_of_work_has_ended(shop: Shop) -> None:
+    async def work() -> None:
+        async with shop.orders.unit_of_work() as uow:
+            uow.connection.execute("CREATE TABLE mine (number)")
+        await shop.system.clock.sleep(1)
+
+    run(work())
+    assert read_beside(shop, "SELECT count(*) FROM mine") == [(0,)]
 
 
 def test_a_block_that_raises_writes_nothing(shop: Shop) -> None:
