@@ -10,7 +10,9 @@ import pytest
 from hypothesis import settings
 
 # A slow, busy machine is not a failure of the code under test.
-settings.register_profile("modulus_es", deadline=None, print_blob=True)
+# The same examples each time: the gate judges the code, and not the luck of the draw.
+# `--hypothesis-profile=default --hypothesis-seed=random` draws others.
+settings.register_profile("modulus_es", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("quick", settings.get_profile("modulus_es"), max_examples=15)
 
 

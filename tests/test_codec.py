@@ -825,3 +825,10 @@ def test_many_threads_share_a_codec_while_a_class_is_defined_again(notebook: Not
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_key_that_can_be_none_is_refused_by_the_name_of_its_field() -> None:
+    codec = RecordCodec("Placed", [FieldSpec("field", dict)])
+    with pytest.raises(DeserializationError, match=r"^Placed\.field: unhashable") as caught:
+        codec.decode(b'{"field":[[[],null]]}')
+    assert caught.value.path == "Placed.field"

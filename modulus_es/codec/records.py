@@ -77,6 +77,9 @@ def unpack_fields(fields: Sequence[PlannedField]) -> Callable[[dict[str, Any]], 
                 values[name] = spec.fill() if raw is ABSENT else unpack_one(raw)
             except MisfitError as misfit:
                 raise misfit.at(f".{name}") from misfit.__cause__
+            except TypeError as error:
+                # What was read as a key, or as an element of a set, cannot be one.
+                raise MisfitError(str(error)).at(f".{name}") from error
 
     return unpack
 
