@@ -29,14 +29,30 @@ def _apply_of(cls: Any) -> Apply:
         # It is the user's own, or calls the user's own.
         return cls.apply if defined[0] is not es.CanMutateAggregate else _nothing
     # One that was inherited with its aggregate has the method of the one that it derives from.
-    function: Any = next(es.decorated_funcs[c] for c in cls.__mro__ if c in es.decorated_funcs)
+    return _calling(next(es.decorated_funcs[c] for c in cls.__mro__ if c in es.decorated_funcs))
+
+
+def init_of(cls: Any) -> Apply:
+    """How the first event of an aggregate calls its constructor."""
+    known: Apply | None = cls.__dict__.get("__begin__")
+    if known is None:
+        known = _calling(cls.__init__)
+        cls.__begin__ = staticmethod(known)
+    return known
+
+
+def _calling(function: Any) -> Apply:
+    """Call a method of the aggregate with those fields of the event that it takes."""
     parameters = list(signature(function).parameters.values())[1:]
     names = [parameter.name for parameter in parameters]
+    fields = [
+        "originator_id" if n == "id" and function.__name__ == "__init__" else n for n in names
+    ]
     if any(parameter.kind is not Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters):
-        return _by_name(function, names)
+        return _by_name(function, names, fields)
     if not names:
         return lambda event, aggregate: function(aggregate)
-    take, by_name = itemgetter(*names), _by_name(function, names)
+    take, by_name = itemgetter(*fields), _by_name(function, names, fields)
     single = len(names) == 1
 
     def apply(event: Any, aggregate: Any) -> None:
@@ -58,9 +74,11 @@ def _nothing(event: Any, aggregate: Any) -> None:
     """An event without a method changes nothing but the version."""
 
 
-def _by_name(function: Any, names: list[str]) -> Apply:
+def _by_name(function: Any, names: list[str], fields: list[str]) -> Apply:
+    pairs = list(zip(names, fields, strict=True))
+
     def apply(event: Any, aggregate: Any) -> None:
         state = event.__dict__
-        function(aggregate, **{name: state[name] for name in names if name in state})
+        function(aggregate, **{name: state[field] for name, field in pairs if field in state})
 
     return apply

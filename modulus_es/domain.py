@@ -35,7 +35,9 @@ from modulus_es.events import (
     RecordedEvent,
     UnknownEvent,
 )
+from modulus_es.making import make_of
 from modulus_es.naming import define, qualified_name, stable_name
+from modulus_es.recording import command_methods_of, recording
 
 __all__ = [
     "Aggregate",
@@ -142,6 +144,8 @@ class Aggregate(es.Aggregate):
         made.Event.__aggregate__ = cls
         for value in event_classes(cls):
             adopt(value, cls, name)
+        for method, decorator in command_methods_of(cls):
+            setattr(cls, method, recording(decorator))
 
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:
@@ -153,19 +157,18 @@ class Aggregate(es.Aggregate):
         # eventsourcing's own version names the class by an import path, in a
         # cache for the whole process, which refuses a class defined again.
         if id is None:
-            id = cls.create_id(**{k: kwargs[k] for k in create_id_parameters(cls) if k in kwargs})
+            taken = create_id_parameters(cls)
+            id = cls.create_id(**{name: kwargs[name] for name in taken if name in kwargs})
         if not isinstance(id, UUID):
             raise TypeError(f"the id of {qualified_name(cls)} is a UUID, not {id!r}")
         if kwargs.get("timestamp") is None:
             kwargs["timestamp"] = event_class.create_timestamp()
-        created = event_class(
-            originator_topic=stable_name(cls),
-            originator_id=id,
-            originator_version=cls.INITIAL_VERSION,
-            **kwargs,
-        )
+        kwargs["originator_topic"] = stable_name(cls)
+        kwargs["originator_id"] = id
+        kwargs["originator_version"] = cls.INITIAL_VERSION
+        created = make_of(event_class)(kwargs)
         aggregate: Self = created.begin(cls)
-        aggregate.pending_events.append(created)
+        aggregate._pending_events.append(created)
         return aggregate
 
     def trigger_event(self, event_class: Any, **kwargs: Any) -> None:
@@ -178,7 +181,17 @@ class Aggregate(es.Aggregate):
         own = getattr(type(self), event_class.__name__, None)
         if own is not event_class and isinstance(own, type) and issubclass(own, event_class):
             event_class = own
-        super().trigger_event(event_class, **kwargs)
+        # As eventsourcing has it, which copies the fields and passes them on twice.
+        kwargs["originator_id"] = self._id
+        kwargs["originator_version"] = self._version + 1
+        if kwargs.get("timestamp") is None:
+            kwargs["timestamp"] = event_class.create_timestamp()
+        try:
+            recorded = make_of(event_class)(kwargs)
+        except TypeError as error:
+            raise TypeError(f"{event_class.__qualname__} cannot be recorded: {error}") from None
+        recorded.mutate(self)
+        self._pending_events.append(recorded)
 
     def __hash__(self) -> int:
         return hash((type(self).__qualname__, self.id))

@@ -12,7 +12,7 @@ from uuid import UUID
 import eventsourcing.domain as es
 
 from modulus_es import ambient
-from modulus_es.applying import apply_of
+from modulus_es.applying import apply_of, init_of
 from modulus_es.naming import define
 from modulus_es.records import readable, refuse_reserved, settle_annotations
 
@@ -101,6 +101,7 @@ class _EventType(es.MetaDomainEvent):
             if isinstance(said, str) and said == "typing.Any":
                 annotations[name] = Any
         made: Any = type.__new__(cls, clsname, bases, namespace, **kwargs)
+        made.__own_init__ = "__init__" in namespace
         made = dataclass(frozen=True, repr=False)(made)
         made.__signature__ = signature(made.__init__)
         return made
@@ -163,24 +164,14 @@ class AggregateCreated(RecordedEvent, es.AggregateCreated):
     def begin(self, cls: Any) -> Any:
         """Make the aggregate as an object of ``cls``."""
         aggregate = cls.__new__(cls)
-        aggregate.__base_init__(self.originator_id, self.originator_version, self.timestamp)
-        state = vars(self)
-        wanted = init_parameters(cls)
-        arguments = {name: state[name] for name in wanted if name in state}
-        if "id" in wanted:
-            arguments["id"] = self.originator_id
-        aggregate.__init__(**arguments)
-        self.apply(aggregate)
+        state = self.__dict__
+        aggregate.__base_init__(
+            state["originator_id"], state["originator_version"], state["timestamp"]
+        )
+        (cls.__dict__.get("__begin__") or init_of(cls))(self, aggregate)
+        event_class = type(self)
+        (event_class.__dict__.get("__apply_event__") or apply_of(event_class))(self, aggregate)
         return aggregate
-
-
-def init_parameters(cls: type) -> tuple[str, ...]:
-    """The names that the constructor of an aggregate class takes; read once."""
-    known: tuple[str, ...] | None = cls.__dict__.get("__init_parameters__")
-    if known is None:
-        known = tuple(signature(cls.__init__).parameters)  # type: ignore[misc]
-        cls.__init_parameters__ = known  # type: ignore[attr-defined]
-    return known
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class _Reader:
         """Take note of a value: of its code, or of what it is where it is plain."""
         if isinstance(value, es.CommandMethodDecorator):
             value = value.decorated_property or value.decorated_func
+        value = getattr(value, "__decorated__", value)
         if isinstance(value, staticmethod | classmethod):
             value = value.__func__
         if isinstance(value, property):

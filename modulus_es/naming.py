@@ -39,6 +39,7 @@ def define(cls: type, name: str | None = None) -> None:
             "'-', at most 200, beginning with a letter"
         )
     cls.__pinned_name__ = name  # type: ignore[attr-defined]
+    cls.__stable_name__ = name or qualified_name(cls)  # type: ignore[attr-defined]
     cls.__definition__ = next(_definitions)  # type: ignore[attr-defined]
 
 
@@ -49,7 +50,7 @@ def stable_name(cls: type) -> str:
     >>> stable_name(Order)
     'Order'
     """
-    return cls.__dict__.get("__pinned_name__") or qualified_name(cls)
+    return cls.__dict__.get("__stable_name__") or qualified_name(cls)
 
 
 def place_of(obj: Any) -> tuple[str, str]:

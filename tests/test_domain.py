@@ -749,3 +749,73 @@ def test_an_event_is_applied_to_its_own_aggregate_and_in_order_only() -> None:
         rested.mutate(other)
     with pytest.raises(OriginatorVersionError):
         rested.mutate(one)
+
+
+# However a method that records is called, and however its event is declared
+
+
+class Basket(Aggregate):
+    @event("Begun")
+    def __init__(self) -> None:
+        self.held: list[tuple[str, int]] = []
+
+    @event("Filled")
+    def fill(self, sku: str, pieces: int = 1) -> None:
+        """Put something in."""
+        self.held.append((sku, pieces))
+
+    class Weighed(Aggregate.Event):
+        grams: int
+        scale: str = "kitchen"
+
+        def __post_init__(self) -> None:
+            if self.grams < 0:
+                raise ValueError("nothing weighs so little")
+
+    @event(Weighed)
+    def weigh(self, grams: int) -> None:
+        """Put it on the scale."""
+
+
+def test_a_recording_method_takes_its_arguments_by_position_by_name_and_by_default() -> None:
+    basket = Basket()
+    basket.fill("apple")
+    basket.fill("pear", 2)
+    basket.fill(pieces=3, sku="plum")
+    Basket.fill(basket, "fig", pieces=4)
+    assert basket.held == [("apple", 1), ("pear", 2), ("plum", 3), ("fig", 4)]
+    found = [(e.sku, e.pieces) for e in basket.pending_events[1:]]  # type: ignore[attr-defined]
+    assert found == basket.held
+
+
+@pytest.mark.parametrize("arguments", [(), ("apple", 1, "more")])
+def test_a_recording_method_refuses_what_its_signature_does(arguments: Any) -> None:
+    basket = Basket()
+    with pytest.raises(TypeError, match="argument"):
+        basket.fill(*arguments)
+    with pytest.raises(TypeError, match="weight"):
+        basket.fill("apple", weight=3)  # type: ignore[call-arg]
+    assert (basket.held, basket.version) == ([], 1)
+
+
+def test_a_recording_method_keeps_its_name_and_what_it_says_of_itself() -> None:
+    assert (Basket.fill.__qualname__, Basket.fill.__doc__) == ("Basket.fill", "Put something in.")
+
+
+def test_an_explicit_event_class_keeps_its_own_default_and_its_own_check() -> None:
+    basket = Basket()
+    basket.weigh(300)
+    weighed: Any = basket.pending_events[-1]
+    assert (weighed.grams, weighed.scale) == (300, "kitchen")
+    with pytest.raises(ValueError, match="so little"):
+        basket.weigh(-1)
+    assert basket.version == 2
+
+
+def test_an_event_with_a_field_too_many_or_too_few_is_refused_by_name() -> None:
+    basket: Any = Basket()
+    with pytest.raises(TypeError, match=r"Basket\.Filled cannot be recorded.*colour"):
+        basket.trigger_event(Basket.Filled, sku="a", pieces=1, colour="red")  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=r"Basket\.Filled cannot be recorded.*pieces"):
+        basket.trigger_event(Basket.Filled, sku="a")  # type: ignore[attr-defined]
+    assert basket.version == 1
