@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modulus_es.views import graph_exports
+from modulus_es.views.counting import all_counted
 from modulus_es.views.cycles import Cycle, cycles
 from modulus_es.views.graph_scene import KINDS, Drawn, Line, graph_scene
 from modulus_es.views.picture import Picture
@@ -233,19 +234,11 @@ class HandlerGraph(Picture):
         return " -> ".join(ends) + times
 
     def _counts(self) -> str:
-        kinds = Counter(node.kind for node in self.nodes)
-        modules = len({node.module for node in self.nodes if node.module})
-        words = [(modules, "module"), *((kinds[kind], kind.replace("_", " ")) for kind in KINDS)]
-        words.append((len(self.edges), "edge"))
-        plural = {"query": "queries"}
-        return (
-            ", ".join(
-                f"{count} {word if count == 1 else plural.get(word, word + 's')}"
-                for count, word in words
-                if count
-            )
-            or "empty"
-        )
+        counts = Counter(node.kind for node in self.nodes)
+        counts["module"] = len({node.module for node in self.nodes if node.module})
+        counts["edge"] = len(self.edges)
+        said = all_counted(counts, ("module", *KINDS, "edge"))
+        return ", ".join(said).replace("_", " ") or "empty"
 
     def alt(self) -> str:
         """What the picture says, in words: counts, flags, and what leads where."""

@@ -17,6 +17,7 @@ KINDS = (
 )  # fmt: skip
 SPANS = ("waiting", "in_flight", "attempt")
 """The kinds that last; all others are moments."""
+MOMENTS = tuple(kind for kind in KINDS if kind not in SPANS)
 
 _OUTCOMES = {kind: kind for kind in ("done", "failed", "retry", "dead")}
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from modulus_es.clock import iso
+from modulus_es.views.counting import all_counted
 from modulus_es.views.graph_exports import numbered
 from modulus_es.views.happenings import CALLER, Happening, happenings_of
 from modulus_es.views.marks import Mark
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MANY = 40
-_WORDS = {
-    "command": ("command", "commands"),
-    "event": ("event", "events"),
-    "done": ("done", "done"),
-    "failed": ("failed", "failed"),
-    "retry": ("retry", "retries"),
-    "duplicate": ("duplicate", "duplicates"),
-    "crash": ("crash", "crashes"),
-    "dead": ("dead", "dead"),
-}
+_COUNTED = ("command", "event", "done", "failed", "retry", "duplicate", "crash", "dead")
 _END = re.compile(r"\bend\b", re.IGNORECASE)
 
 
@@ -95,14 +87,8 @@ class SequenceDiagram(Picture):
     @cached_property
     def _said(self) -> str:
         counts = Counter(happening.kind for happening in self.happenings)
-        lines = len(self.modules)
-        said = [f"{lines} lifeline{'' if lines == 1 else 's'}"] if lines else []
-        said += [
-            f"{counts[kind]:,} {one if counts[kind] == 1 else many}"
-            for kind, (one, many) in _WORDS.items()
-            if counts[kind]
-        ]
-        return ", ".join(said) or "nothing yet"
+        counts["lifeline"] = len(self.modules)
+        return ", ".join(all_counted(counts, ("lifeline", *_COUNTED))) or "nothing yet"
 
     def _sentence(self, happening: Happening) -> str:
         type_ = shown(happening.type, 80)

@@ -10,8 +10,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from modulus_es.clock import iso, to_utc
+from modulus_es.views.counting import all_counted, counted, plural
 from modulus_es.views.lives import lanes_of, lives_of
-from modulus_es.views.marks import KINDS, SPANS, Mark
+from modulus_es.views.marks import KINDS, MOMENTS, SPANS, Mark
 from modulus_es.views.picture import Picture
 from modulus_es.views.scene import Scene
 from modulus_es.views.text import shown
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MANY = 12
-_WORDS = {
-    "recorded": ("recorded", "recorded"),
-    "done": ("done", "done"),
-    "failed": ("failed", "failed"),
-    "retry": ("retry", "retries"),
-    "duplicate": ("duplicate", "duplicates"),
-    "crash": ("crash", "crashes"),
-    "dead": ("dead", "dead"),
-}
 _INSTANT = timedelta.resolution
 AXES = ("broken", "log", "linear")
 _PLACE, _MESSAGE = itemgetter(2, 3, 4), itemgetter(5)
@@ -127,7 +119,7 @@ class Timeline(Picture):
             said += f" ({lasting(micros(last) - micros(first))})"
         said += " · waits drawn as their logarithms" if self.axis == "log" else ""
         if len(self.marks) > LIMIT:
-            many = sum(held[kind] for held in self._lanes.values() for kind in _WORDS)
+            many = sum(held[kind] for held in self._lanes.values() for kind in MOMENTS)
             said += f" · {many:,} marks, drawn as counts because they are so many"
         return said
 
@@ -146,11 +138,8 @@ class Timeline(Picture):
     def _said(self) -> str:
         messages = len(set(map(_MESSAGE, self.marks)) - {""})
         total = sum(self._lanes.values(), Counter())
-        said = [
-            _counted(messages, "message", "messages"),
-            _counted(len(self._lanes), "lane", "lanes"),
-        ]
-        return ", ".join([*said, *_outcomes(total)])
+        said = [counted(messages, "message"), counted(len(self._lanes), "lane")]
+        return ", ".join([*said, *all_counted(total, MOMENTS)])
 
     def _sentence(self, mark: Mark) -> str:
         where = f"{shown(mark.module, 80)} {shown(mark.handler, 80)}".strip()
@@ -175,7 +164,7 @@ class Timeline(Picture):
         said = [f"{shown(self.title)}: {self._said}.", f"{self._heading}."]
         lanes = self._lanes
         for lane in list(lanes)[:_MANY]:
-            counts = ", ".join(_outcomes(lanes[lane])) or "waiting"
+            counts = ", ".join(all_counted(lanes[lane], MOMENTS)) or "waiting"
             said.append(f"{shown(' '.join(lane), 160)}: {counts}.")
         if len(lanes) > _MANY:
             said.append(f"And {len(lanes) - _MANY} more lanes, in the table.")
@@ -192,9 +181,9 @@ class Timeline(Picture):
         """
         if len(self.marks) > LIMIT:
             counts = [
-                (*lane, *(held[kind] for kind in _WORDS)) for lane, held in self._lanes.items()
+                (*lane, *(held[kind] for kind in MOMENTS)) for lane, held in self._lanes.items()
             ]
-            return ("module", "handler", *(many for _, many in _WORDS.values())), counts
+            return ("module", "handler", *map(plural, MOMENTS)), counts
         heads = (
             "module", "handler", "type", "message", "from", "to", "attempts", "duplicates",
             "outcome", "error",
@@ -243,14 +232,6 @@ class Timeline(Picture):
         first, last = self._bounds()
         span = iso(first) if last == first else f"{iso(first)} to {iso(last)}"
         return f"Timeline({self._said}, {span})"
-
-
-def _outcomes(kinds: Counter[str]) -> list[str]:
-    return [_counted(kinds[kind], *words) for kind, words in _WORDS.items() if kinds[kind]]
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def _clock(time: datetime) -> str:
