@@ -1,7 +1,7 @@
 """Make the virtual environments that the Makefile works in; do nothing when they are up to date.
 
     environments.py main    .venv with the package (editable) and all tools
-    environments.py all     also .venv-3.X, with what the tests need, for every other Python
+    environments.py others  .venv-3.X, with what the tests need, for every other Python
     environments.py bench   .venv-bench with the package and what it is measured beside
 
 It reads build/pythons.txt, as tools/find-pythons.sh wrote it, and needs nothing but the
@@ -88,11 +88,11 @@ def main(which: str) -> int:
     try:
         if which == "bench":
             ensure(version, python, ROOT / ".venv-bench", "", PEERS)
-        else:
-            ensure(version, python, ROOT / ".venv", "dev")
-        if which == "all":
+        elif which == "others":
             for version, python in others:
                 ensure(version, python, ROOT / f".venv-{version}", "test")
+        else:
+            ensure(version, python, ROOT / ".venv", "dev")
     except subprocess.CalledProcessError as error:
         print(f"Set-up failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         print("Is a package index reachable? Run it again when it is.", file=sys.stderr)

@@ -4,6 +4,7 @@
     gate.py --quick    without the slow tests, the notebooks and the other Pythons
 
 Every step runs, whatever the others said. The recap at the end shows the last line of each.
+What computes on one core, or waits for the network, runs beside the steps that use both cores.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,13 @@ STEADY = ["-m", "not slow"]
 SLOW = ["-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
+# Nothing in these changes with the Python that runs them.
+ANYWHERE = [
+    "--ignore=tests/grouped",
+    "--ignore=tests/test_benchmarks.py",
+    "--ignore=tests/test_import_rules.py",
+    "--ignore-glob=tests/test_contracts_catch*",
+]
 # What `make test-quick` leaves to the whole gate: it may take a minute.
 THOROUGH = [
     "--ignore=tests/grouped",
@@ -39,10 +48,30 @@ THOROUGH = [
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the gate."""
+    """One command of the gate.
+
+    One that runs ``beside`` the others shows what it printed when it is done; ``needs`` is the
+    title of such a one that has to be done before.
+    """
 
     title: str
     command: list[str]
+    beside: bool = False
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a step."""
+
+    step: Step
+    status: int
+    last: str
+    seconds: float
+
+    def __str__(self) -> str:
+        said = "FAILED" if self.status else "ok"
+        return f"{said:6}  {self.seconds:5.0f} s  {self.step.title}: {self.last}"
 
 
 def steps(*, quick: bool) -> list[Step]:
@@ -53,38 +82,51 @@ def steps(*, quick: bool) -> list[Step]:
     checks = [
         Step("lint", [here, "-m", "ruff", "check", "."]),
         Step("format", [here, "-m", "ruff", "format", "--check", "."]),
-        Step("types", [here, "-m", "mypy"]),
     ]
+    types = [here, "-m", "mypy"]
     if quick:
         quick_tests = [here, "-m", "pytest", *PARALLEL, *STEADY, *FEWER, *THOROUGH]
-        return [*checks, Step(f"tests and doctests, Python {version}, quick ones", quick_tests)]
-    pythons = {version: here}
-    pythons |= {other: str(ROOT / f".venv-{other}" / "bin" / "python") for other in others}
+        title = f"tests and doctests, Python {version}, quick ones"
+        return [*checks, Step("types", types), Step(title, quick_tests)]
+    setup = f"set-up, Python {' and '.join(others)}" if others else ""
+    if setup:
+        checks.append(Step(setup, [here, "tools/environments.py", "others"], beside=True))
+    axe = "axe-core, for the browser"
+    packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
+    checks += [
+        Step("types", types, beside=True),
+        Step("the main job", [here, "tools/demo.py"], beside=True),
+        Step(axe, [here, "tools/axe.py"], beside=True),
+        Step("the wheel, outside the checkout", packaging, beside=True),
+    ]
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
-    for name, python in pythons.items():
-        pytest = [python, "-m", "pytest", *PARALLEL]
-        examples = [] if name == version else FEWER
-        checks.append(Step(f"tests and doctests, Python {name}", [*pytest, *STEADY, *examples]))
-        checks.append(Step(f"notebooks, Python {name}", [*pytest, *nbval]))
-    kills = [here, "-m", "pytest", *BALANCED, *SLOW]
-    checks.append(Step(f"kills, interrupts and live kernels, Python {version}", kills))
-    checks.append(Step("the main job", [here, "tools/demo.py"]))
+    pytest = [here, "-m", "pytest"]
+    checks += [
+        Step(f"tests and doctests, Python {version}", [*pytest, *PARALLEL, *STEADY]),
+        Step(f"notebooks, Python {version}", [*pytest, *PARALLEL, *nbval]),
+        Step("kills, interrupts and live kernels", [*pytest, *BALANCED, *SLOW]),
+    ]
+    for name in others:
+        other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest", *PARALLEL]
+        tests = [*other, *STEADY, *FEWER, *ANYWHERE]
+        checks.append(Step(f"tests and doctests, Python {name}", tests, needs=setup))
+        checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], needs=setup))
     if shutil.which("chromium"):
-        checks.append(Step("axe-core, for the browser", [here, "tools/axe.py"]))
-        browser = [here, "-m", "pytest", *PARALLEL, "-m", "slow or browser", "tests/browser"]
-        checks.append(Step(f"the explorer in a browser, Python {version}", browser))
+        browser = [*pytest, *PARALLEL, "-m", "slow or browser", "tests/browser"]
+        checks.append(Step("the explorer in a browser", browser, needs=axe))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
-    packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
-    checks.append(Step("the wheel, outside the checkout", packaging))
     return checks
 
 
-def run(step: Step) -> tuple[int, str]:
-    """Run one step, showing what it prints; answer its exit status and its last line."""
+def run(step: Step) -> Verdict:
+    """Run one step, showing what it prints."""
     shown = shlex.join(step.command).replace(f"{ROOT}{os.sep}", "")
-    print(f"\n=== {step.title}\n    {shown}", flush=True)
-    last = ""
+    heading = f"\n=== {step.title}\n    {shown}\n"
+    begun = time.monotonic()
+    said = [heading]
+    if not step.beside:
+        print(heading, end="", flush=True)
     with subprocess.Popen(
         step.command,
         cwd=ROOT,
@@ -94,25 +136,37 @@ def run(step: Step) -> tuple[int, str]:
         errors="replace",
     ) as process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
-            last = line.strip(" =\n") or last
-    return process.returncode, last
+            said.append(line)
+            if not step.beside:
+                print(line, end="", flush=True)
+    if step.beside:
+        print("".join(said), end="", flush=True)
+    last = next((each for line in reversed(said[1:]) if (each := line.strip(" =\n"))), "")
+    return Verdict(step, process.returncode, last, time.monotonic() - begun)
 
 
 def main(*, quick: bool) -> int:
     """Run the gate; answer the process's exit status."""
-    recap = []
     started = time.monotonic()
-    for step in steps(quick=quick):
-        begun = time.monotonic()
-        status, last = run(step)
-        verdict = "FAILED" if status else "ok"
-        seconds = time.monotonic() - begun
-        recap.append((verdict, f"{verdict:6}  {seconds:5.0f} s  {step.title}: {last}"))
-    failed = sum(verdict == "FAILED" for verdict, _ in recap)
+    planned = steps(quick=quick)
+    pool = ThreadPoolExecutor(1)
+    running: dict[str, Future[Verdict]] = {
+        step.title: pool.submit(run, step) for step in planned if step.beside
+    }
+    recap = []
+    try:
+        for step in planned:
+            if not step.beside:
+                if step.needs:
+                    running[step.needs].result()
+                recap.append(run(step))
+        recap.extend(future.result() for future in running.values())
+    finally:
+        pool.shutdown(cancel_futures=True)  # where it was interrupted, begin no more of them
+    failed = sum(verdict.status != 0 for verdict in recap)
     print(f"\n=== {len(recap)} steps in {time.monotonic() - started:.0f} s, {failed} failed")
-    for _, line in recap:
-        print(line)
+    for verdict in recap:
+        print(verdict)
     return 1 if failed else 0
 
 
