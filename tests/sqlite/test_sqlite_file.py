@@ -304,6 +304,13 @@ def test_a_file_of_a_newer_version_is_refused(open_shop: Open, url: str) -> None
         open_shop()
 
 
+def test_a_file_of_an_older_version_is_refused(open_shop: Open, url: str) -> None:
+    open_shop().system.close()
+    alter(url, "PRAGMA user_version = 1")
+    with pytest.raises(StoreError, match=r"before its first release.*version 1.*another file"):
+        open_shop()
+
+
 def test_a_file_with_a_trigger_on_our_tables_is_refused(open_shop: Open, url: str) -> None:
     open_shop().system.close()
     alter(

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,20 +24,28 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def test_the_position_of_the_newest_row_is_not_used_again_when_it_was_deleted(
+def test_a_purge_leaves_the_place_of_the_newest_message_until_there_is_a_newer_one(
     open_shop: Open, url: str
 ) -> None:
+    def in_the_file() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(path_of(url))) as connection:
+            return connection.execute(
+                "SELECT position, kind, message_id, length(body) FROM modulus_outbox_orders"
+            ).fetchall()
+
     shop = open_shop()
-    run(shop.place("A1", "A2"))
-    shop.system.close()
-    with closing(sqlite3.connect(path_of(url))) as connection:
-        for table in ("events", "outbox"):
-            connection.execute(f"DELETE FROM modulus_{table}_orders WHERE position = 2")
-        connection.commit()
-    again = open_shop()
-    run(again.place("A3"))
-    assert [stored.id for stored in again.orders.stored_events()] == [1, 3]
-    assert [row.position for row in again.orders.store.outbox_rows()] == [1, 3]
+    for number, place in ((1, 2), (2, 3)):
+        run(shop.place(f"A{number}", f"B{number}") if number == 1 else shop.place(f"A{number}"))
+        run(shop.system.run())
+        run(shop.system.advance(1))
+        assert run(shop.system.purge(timedelta(0))) == (2 if number == 1 else 1)
+        assert run(shop.system.purge(timedelta(0))) == 0
+        assert list(shop.orders.store.outbox_rows()) == []
+        shop.system.close()
+        assert in_the_file() == [(place, "purged", "", 0)]
+        shop = open_shop()
+    run(shop.place("A3"))
+    assert [row.position for row in shop.orders.store.outbox_rows()] == [4]
 
 
 def test_control_a_plain_rowid_is_used_again() -> None:

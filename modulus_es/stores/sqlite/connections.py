@@ -20,6 +20,7 @@ _IDLE_READERS = 8
 _STATEMENTS = 512  # every module has its own; preparing one anew costs more than running it
 _CACHE = 16_000  # KiB
 _CHECKPOINT = 2_000  # pages of the log: a page that is written often is copied once
+_PAGE = 1024  # bytes: a commit logs every page it touches, and what it adds to one is little
 
 
 class Connections:
@@ -200,6 +201,8 @@ class Connections:
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA trusted_schema=OFF")
+            # It counts for a file that is made now; one that is there has its own.
+            connection.execute(f"PRAGMA page_size={_PAGE}")
             connection.execute(f"PRAGMA synchronous={self.place.synchronous}")
             connection.execute(f"PRAGMA cache_size=-{_CACHE}")
             connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")

@@ -160,7 +160,12 @@ class Outbox:
 
     def purge(self, cursor: sqlite3.Cursor, before: datetime, limit: int) -> int:
         """Drop rows that were delivered before that time."""
-        return cursor.execute(self._sql.purge, (micros(before), limit)).rowcount
+        stamp = micros(before)
+        count = cursor.execute(self._sql.purge, (stamp, limit)).rowcount
+        if count < limit:
+            count += cursor.execute(self._sql.purge_last, (stamp,)).rowcount
+            cursor.execute(self._sql.forget_places)
+        return count
 
     def holds(self, select: Select, rows: Sequence[OutboxRow]) -> bool:
         """Whether these rows are there."""

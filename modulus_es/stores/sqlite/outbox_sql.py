@@ -34,7 +34,7 @@ class OutboxSQL(Statements):
         "SELECT count(*) FROM $outbox INDEXED BY $outbox_pending "
         "WHERE delivered_at IS NULL AND dead_at IS NULL"
     )
-    all = "SELECT * FROM $outbox WHERE position > ? ORDER BY position LIMIT ?"
+    all = "SELECT * FROM $outbox WHERE position > ? AND kind <> 'purged' ORDER BY position LIMIT ?"
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
     claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
     renew = "UPDATE $outbox SET claimed_until = ? WHERE position = ? AND claimed_by = ?"
@@ -65,5 +65,16 @@ class OutboxSQL(Statements):
     )
     purge = (
         "DELETE FROM $outbox WHERE position IN (SELECT position FROM $outbox "
-        "WHERE delivered_at < ? ORDER BY position LIMIT ?)"
+        "WHERE delivered_at < ? AND kind <> 'purged' "
+        "AND position < (SELECT max(position) FROM $outbox) ORDER BY position LIMIT ?)"
+    )
+    # What is left of the last row is its position, so that it is not used again.
+    purge_last = (
+        "UPDATE $outbox SET kind = 'purged', message_id = '', key = '', headers = x'', body = x'', "
+        "last_error = NULL WHERE position = (SELECT max(position) FROM $outbox) "
+        "AND delivered_at < ? AND kind <> 'purged'"
+    )
+    forget_places = (
+        "DELETE FROM $outbox WHERE kind = 'purged' "
+        "AND position < (SELECT max(position) FROM $outbox)"
     )

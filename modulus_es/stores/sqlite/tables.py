@@ -12,18 +12,19 @@ from modulus_es.stores.sqlite.names import names_of
 APPLICATION = 0x4D455331
 """What a store of ours says in the file's header, where SQLite keeps who made it: MES1."""
 
-VERSION = 1
+VERSION = 2
 """The version of the tables."""
 
 OLDEST_SQLITE = (3, 35, 0)
 """The first that answers from an UPDATE, which eventsourcing asks for too."""
 
-# Positions are never used again, not even those of rows that were dropped. The partial indexes
-# hold only what is still to be done, so that looking for it costs the same however much was.
+# The partial indexes hold only what is still to be done, so that looking for it costs the same
+# however much was. Positions are never used again: no event is ever dropped, and of the messages
+# the last place is kept. AUTOINCREMENT would see to that too, and write one more page a commit.
 CREATE = (
     """
     CREATE TABLE IF NOT EXISTS $events (
-        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        position INTEGER PRIMARY KEY,
         originator_id TEXT NOT NULL,
         originator_version INTEGER NOT NULL,
         topic TEXT NOT NULL,
@@ -33,7 +34,7 @@ CREATE = (
     """,
     """
     CREATE TABLE IF NOT EXISTS $outbox (
-        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        position INTEGER PRIMARY KEY,
         message_id TEXT NOT NULL,
         kind TEXT NOT NULL,
         type TEXT NOT NULL,
@@ -140,6 +141,11 @@ def is_empty(connection: sqlite3.Connection, place: object) -> bool:
         raise SQLiteFileError(
             f"{place} was written by a newer modulus_es (its tables have version {version}, and "
             f"this one knows {VERSION}): upgrade modulus_es, or name another file"
+        )
+    if version < VERSION:
+        raise SQLiteFileError(
+            f"{place} was written by modulus_es before its first release (its tables have version "
+            f"{version}, and this one knows {VERSION}): name another file, and run it again"
         )
     _check_untouched(connection, place)
     return False
