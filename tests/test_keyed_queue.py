@@ -23,10 +23,12 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def row(position: int, available: float = 0, lane: str = "x") -> Any:
+def row(position: int, available: float = 0, lane: str = "x", attempts: int = 1) -> Any:
     return SimpleNamespace(
         position=position,
         available_at=at(available),
+        attempts=attempts,
+        last_error=None,
         lane=lane,
         claimed_by=None,
         claimed_until=None,
@@ -83,6 +85,12 @@ def test_a_row_that_waits_holds_back_its_lane_and_no_other() -> None:
     assert take(queue, seconds=5) == [1, 2]
 
 
+def test_a_row_that_was_never_tried_waits_for_no_time() -> None:
+    queue = queue_of(row(1, available=5, attempts=0), row(2))
+    assert queue.due("anna", at(0), everything) == at(0)
+    assert take(queue) == [1, 2]
+
+
 def test_a_scheduled_row_holds_back_nobody_and_then_takes_its_place() -> None:
     queue = KeyedQueue(through=True)
     queue.add(row(1, available=5), "x", scheduled=True)
@@ -137,15 +145,16 @@ class Model(RuleBasedStateMachine):
                 self.through and (b.position in answer or (not b.free and b.claimed_by == owner))
                 for b in before
             )
-            if each.free and each.available_at <= at(self.now) and open_:
+            due = each.available_at <= at(self.now) or not each.attempts
+            if each.free and due and open_:
                 answer.append(each.position)
             before.append(each)
         return answer
 
-    @rule(lane=st.sampled_from(LANES), wait=st.sampled_from([0, 0, 0, 7]))
-    def add(self, lane: str, wait: float) -> None:
+    @rule(lane=st.sampled_from(LANES), wait=st.sampled_from([0, 0, 0, 7]), tried=st.booleans())
+    def add(self, lane: str, wait: float, tried: bool) -> None:
         self.count += 1
-        each = row(self.count, self.now + wait, lane)
+        each = row(self.count, self.now + wait, lane, attempts=int(tried))
         self.rows.append(each)
         self.queue.add(each, lane)
 
@@ -169,7 +178,7 @@ class Model(RuleBasedStateMachine):
     def give_back(self, data: st.DataObject, wait: float) -> None:
         each = data.draw(st.sampled_from([r for r in self.rows if r.claimed_by]))
         if wait:
-            each.available_at = at(self.now + wait)
+            each.attempts, each.available_at = each.attempts + 1, at(self.now + wait)
         self.queue.give_back(each)
 
     @precondition(lambda self: any(r.claimed_by for r in self.rows))

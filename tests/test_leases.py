@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from talking import Said
 
-from modulus_es import IntegrationEvent, System, SystemClock, VirtualClock, leases
+from modulus_es import System, SystemClock, VirtualClock, leases
 from modulus_es.leases import LEASE, ClaimClock
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -88,14 +89,11 @@ def test_a_virtual_clock_jumps_as_it_likes() -> None:
     assert clock.look() == (NOON + HOUR, NO_TIME)
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/shop.db"])
 async def test_what_was_recorded_before_the_clock_was_set_back_is_delivered_at_once(
-    tmp_path: Path, machine: Machine
+    url: str, tmp_path: Path, machine: Machine
 ) -> None:
-    system = System(seed=7, store=f"sqlite:///{tmp_path}/shop.db", clock=machine)
+    system = System(seed=7, store=url.format(tmp_path), clock=machine)
     sender, hearer, heard = system.module("sender"), system.module("hearer"), list[int]()
 
     @hearer.on(Said)

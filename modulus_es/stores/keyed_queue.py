@@ -325,9 +325,11 @@ class KeyedQueue:
 
     def _offer(self, entry: _Entry) -> None:
         entry.offered = offer = next(self._offers)
-        available = entry.row.available_at
-        if self._now is None or available > self._now or entry.scheduled:
-            self._waiting.push((available, entry.position, offer, entry))
+        row = entry.row
+        # What was never tried waits for nothing, even if the clock was set back since.
+        tried = row.attempts or row.last_error is not None
+        if entry.scheduled or (tried and (self._now is None or row.available_at > self._now)):
+            self._waiting.push((row.available_at, entry.position, offer, entry))
         else:
             self._ready.push((entry.position, offer, entry))
 
