@@ -159,9 +159,11 @@ async def _write(
 def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
     """What is written is pending no longer; doing it again does no harm."""
     settled: Any = None
+    home = uow.module.repository.home
     for last, aggregate in reversed(recorded):
         if aggregate is not settled:
             settled = aggregate
+            aggregate._home = home
             pending, version = aggregate.pending_events, last.originator_version
             if pending and pending[-1].originator_version > version:
                 pending[:] = [event for event in pending if event.originator_version > version]

@@ -111,7 +111,11 @@ class Aggregate(es.Aggregate):
     ('shipped', 2, ['Order.Placed', 'Order.Shipped'])
     """
 
+    # Where its events are kept; beside its state, which is compared, shown and kept itself.
+    __slots__ = ("_home",)
+
     if TYPE_CHECKING:
+        _home: tuple[str, str]
         snapshot_interval: ClassVar[int | None]
         """From how many events on a rebuilt aggregate is kept as a snapshot; None for never."""
     else:

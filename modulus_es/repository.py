@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -13,12 +14,15 @@ from modulus_es.domain import Aggregate, AggregateCreated
 from modulus_es.errors import AggregateNotFoundError, DeserializationError, UnknownEventError
 from modulus_es.naming import Registry, qualified_name, stable_name
 from modulus_es.snapshots import Snapshots
+from modulus_es.stores.port import Capability
 
 if TYPE_CHECKING:
     from modulus_es.mapper import EventMapper
     from modulus_es.module import Module
 
 A = TypeVar("A", bound=Aggregate)
+
+_in_memory = count()
 
 
 class Repository:
@@ -29,6 +33,9 @@ class Repository:
         self._registry: Registry = module.registry
         self._events = EventStore[UUID](mapper, module.store.recorder)
         self._snapshots = Snapshots(module)
+        # One in memory is a new one in each system, whatever its module is called.
+        lasts = Capability.DURABLE in module.store.capabilities
+        self.home = (module.name, module.store.url if lasts else f"memory {next(_in_memory)}")
 
     async def get(self, cls: type[A], id: UUID, version: int | None = None) -> A:
         """Rebuild an aggregate, as it is or as it was at ``version``.
@@ -52,6 +59,7 @@ class Repository:
             raise AggregateNotFoundError(
                 f"{nothing}: there is {qualified_name(type(aggregate))} version {aggregate.version}"
             )
+        aggregate._home = self.home
         return cast("A", aggregate)
 
     def _load(self, id: UUID, version: int | None) -> Any:
