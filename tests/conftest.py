@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from modulus_es import Module, System
+
+# The helpers beside these tests can be imported, and their tests as well.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # A slow, busy machine is not a failure of the code under test.
 # The same examples each time: the gate judges the code, and not the luck of the draw.
@@ -35,3 +42,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 # A gate that runs in the background of a shell ignores interrupts, and so would the tests of them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def system() -> System:
+    return System(seed=7)
+
+
+@pytest.fixture
+def orders(system: System) -> Module:
+    return system.module("orders")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from ordering import topics
 
 from modulus_es import (
     Aggregate,
@@ -62,11 +63,6 @@ class OrderCreated(IntegrationEvent): ...
 
 
 @pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
 def orders(system: System) -> Module:
     orders = system.module("orders")
 
@@ -82,10 +78,6 @@ def orders(system: System) -> Module:
         return 3
 
     return orders
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 class Told:

@@ -6,29 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from talking import Do, Note, Said, pair
 
 from modulus_es import (
-    Aggregate,
     Command,
     DomainEvent,
     HandlerNotFoundError,
-    IntegrationEvent,
     MessageBus,
     Module,
     ServiceLifetimeError,
-    System,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
 
 
 class Begin(Command[None]):
@@ -37,17 +26,6 @@ class Begin(Command[None]):
 
 class Happened(DomainEvent):
     n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
-def pair() -> tuple[System, Module, Module]:
-    system = System(seed=7)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def types(module: Module) -> list[str]:

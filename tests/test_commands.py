@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
+from ordering import Order, OrderCreated, topics
 
 from modulus_es import (
-    Aggregate,
     Command,
     CommandHandler,
     ConcurrencyError,
@@ -23,7 +23,6 @@ from modulus_es import (
     HandlerNotFoundError,
     HandlerResultError,
     HandlerSignatureError,
-    IntegrationEvent,
     Mediator,
     Module,
     NameClashError,
@@ -34,21 +33,10 @@ from modulus_es import (
     Success,
     System,
     UnitOfWork,
-    event,
 )
 
 A = TypeVar("A")
 C = TypeVar("C")
-
-
-class Order(Aggregate):
-    @event("Placed")
-    def __init__(self, total: int) -> None:
-        self.total, self.status = total, "placed"
-
-    @event("Shipped")
-    def ship(self) -> None:
-        self.status = "shipped"
 
 
 class PlaceOrder(Command[UUID]):
@@ -63,24 +51,6 @@ class Ping(Command[str]): ...
 
 
 class CountOrders(Query[int]): ...
-
-
-class OrderCreated(IntegrationEvent):
-    total: int
-
-
-@pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
-def orders(system: System) -> Module:
-    return system.module("orders")
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 def outcomes(system: System) -> list[tuple[str, int, str]]:

@@ -5,35 +5,18 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
+from talking import Do, Note, Said, noted, seconds
 
 from modulus_es import (
-    Aggregate,
     Clock,
-    Command,
-    IntegrationEvent,
     Module,
     SimulatedCrash,
     System,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
 from modulus_es.faults import CRASH_POINTS, CrashPoint
 from modulus_es.ledger import ledger
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 def pair() -> tuple[System, Module, Module, list[int]]:
@@ -52,14 +35,6 @@ def pair() -> tuple[System, Module, Module, list[int]]:
         uow.publish(Said(command.n))
 
     return system, sender, hearer, calls
-
-
-def noted(module: Module) -> list[int]:
-    return [module.mapper.to_domain_event(stored).n for stored in module.stored_events()]
-
-
-def seconds(system: System) -> float:
-    return (system.now() - START).total_seconds()
 
 
 def test_there_are_five_points() -> None:

@@ -6,24 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import Note, Said, seconds
 
-from modulus_es import Aggregate, Clock, IntegrationEvent, Module, System, UnitOfWork, event
-from modulus_es.clock import START
+from modulus_es import Clock, IntegrationEvent, Module, System, UnitOfWork
 from modulus_es.errors import StoreUnavailableError
-
-
-class Said(IntegrationEvent):
-    n: int
 
 
 class Sung(IntegrationEvent):
     n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -32,10 +22,6 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     system = System(seed=7, store=url)
     yield system
     system.close()
-
-
-def seconds(system: System) -> float:
-    return (system.now() - START).total_seconds()
 
 
 def statuses(module: Module) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ordering import topics
 
 from modulus_es import (
     Aggregate,
@@ -55,20 +56,6 @@ class Ping(Command[int]): ...
 
 
 class OrderCreated(IntegrationEvent): ...
-
-
-@pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
-def orders(system: System) -> Module:
-    return system.module("orders")
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 def failing(module: Module, message: type, *names: str, log: list[str]) -> None:

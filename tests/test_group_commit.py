@@ -10,12 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from talking import Do, Note, Said, seconds
 
 from modulus_es import (
     Aggregate,
     Clock,
-    Command,
-    IntegrationEvent,
     Module,
     System,
     UnitOfWork,
@@ -27,20 +26,6 @@ from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.group import Group
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
 class Tally(Aggregate):
     @event("Begun")
     def __init__(self) -> None:
@@ -49,10 +34,6 @@ class Tally(Aggregate):
     @event("Counted")
     def increase(self) -> None:
         self.count += 1
-
-
-def seconds(system: System) -> float:
-    return (system.now() - START).total_seconds()
 
 
 class World:

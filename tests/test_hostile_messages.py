@@ -12,24 +12,17 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from talking import Do, Said
 
-from modulus_es import Command, Envelope, IntegrationEvent, Module, System
+from modulus_es import Envelope, IntegrationEvent, Module, System
 from modulus_es.clock import START
 from modulus_es.envelope import SIZE_LIMIT
 from modulus_es.stores.port import InboxRow
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
 class Greeting(IntegrationEvent, name="shop.Greeting", version=2):
     text: str
     language: str = "en"
-
-
-class Do(Command[None]):
-    n: int
 
 
 def pair() -> tuple[System, Module]:

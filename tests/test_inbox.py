@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from talking import Do, Note, Said, at, noted, pair
 
 from modulus_es import (
-    Aggregate,
     Clock,
     Command,
     Envelope,
@@ -21,36 +21,11 @@ from modulus_es import (
     Module,
     Retry,
     StoreUnavailableError,
-    System,
     UnitOfWork,
     VirtualClock,
-    event,
 )
 from modulus_es.clock import START
 from modulus_es.stores.port import InboxRow
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def pair(**options: Any) -> tuple[System, Module, Module]:
-    system = System(seed=7, **options)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def rows(module: Module) -> dict[str, tuple[str, int]]:
@@ -60,10 +35,6 @@ def rows(module: Module) -> dict[str, tuple[str, int]]:
 def only(module: Module) -> InboxRow:
     (row,) = module.inbox
     return row
-
-
-def noted(module: Module) -> list[int]:
-    return [module.mapper.to_domain_event(stored).n for stored in module.stored_events()]
 
 
 def envelope(**said: Any) -> Envelope:

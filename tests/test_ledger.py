@@ -7,44 +7,23 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from talking import Do, Note, Said, pair
+
 from modulus_es import (
-    Aggregate,
     Clock,
-    Command,
     Envelope,
     IntegrationEvent,
     Mediator,
     MessageBus,
-    Module,
     System,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
 from modulus_es.ledger import LedgerRow, ledger
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
 class Other(IntegrationEvent):
     n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
-def pair(**options: Any) -> tuple[System, Module, Module]:
-    system = System(seed=7, **options)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def rows(system: System) -> list[LedgerRow]:

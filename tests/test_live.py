@@ -9,36 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import Note, Said
 
 from modulus_es import (
-    Aggregate,
     BackgroundError,
     Clock,
     Command,
-    IntegrationEvent,
     Module,
     ModulusError,
     System,
     SystemClock,
     UnitOfWork,
     VirtualClock,
-    event,
 )
 from modulus_es.errors import StoreUnavailableError
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
 class Say(Command[None]):
     n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 class World:

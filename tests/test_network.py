@@ -8,20 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from talking import Note, Said, noted, seconds
 
-from modulus_es import Aggregate, IntegrationEvent, Module, System, UnitOfWork, event
+from modulus_es import Module, System, UnitOfWork
 from modulus_es.clock import START
 from modulus_es.ledger import ledger
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 def world(**knobs: Any) -> tuple[System, Module, list[Module]]:
@@ -45,17 +36,9 @@ async def publish(sender: Module, count: int, keys: int = 5) -> None:
         await sender.bus.publish(Said(n), key=f"key {n % keys}")
 
 
-def noted(module: Module) -> list[int]:
-    return [module.mapper.to_domain_event(stored).n for stored in module.stored_events()]
-
-
 def disorder(module: Module, keys: int = 5) -> int:
     lanes = [[n for n in noted(module) if n % keys == key] for key in range(keys)]
     return sum(later < earlier for lane in lanes for earlier, later in pairwise(lane))
-
-
-def seconds(system: System) -> float:
-    return (system.now() - START).total_seconds()
 
 
 # Each knob by itself

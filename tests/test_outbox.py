@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from talking import Do, Said, at, pair
 
 from modulus_es import (
     Aggregate,
-    Command,
     IntegrationEvent,
     Mediator,
     MessageBus,
@@ -23,16 +23,8 @@ from modulus_es.clock import START
 from modulus_es.stores.port import OutboxRow
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
 class Anything(IntegrationEvent):
     value: object
-
-
-class Do(Command[None]):
-    n: int
 
 
 class Note(Aggregate):
@@ -43,15 +35,6 @@ class Note(Aggregate):
     @event("Changed")
     def change(self, n: int) -> None:
         self.n = n
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def pair(**options: Any) -> tuple[System, Module, Module]:
-    system = System(seed=7, **options)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def only(module: Module) -> OutboxRow:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from ordering import Order, OrderCreated, topics
 
 from modulus_es import (
     Aggregate,
@@ -26,23 +27,9 @@ from modulus_es.clock import START
 from modulus_es.ids import derived_id
 
 
-class Order(Aggregate):
-    @event("Placed")
-    def __init__(self, total: int) -> None:
-        self.total, self.status = total, "placed"
-
-    @event("Shipped")
-    def ship(self) -> None:
-        self.status = "shipped"
-
-
 class Stock(Aggregate):
     @event("Counted")
     def __init__(self) -> None: ...
-
-
-class OrderCreated(IntegrationEvent):
-    total: int
 
 
 class OrderAudited(IntegrationEvent):
@@ -52,22 +39,8 @@ class OrderAudited(IntegrationEvent):
 class Noticed(DomainEvent): ...
 
 
-@pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
-def orders(system: System) -> Module:
-    return system.module("orders")
-
-
 def bodies(module: Module) -> list[bytes]:
     return [row.envelope.body for row in module.outbox]
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 # What it makes

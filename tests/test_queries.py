@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from ordering import topics
 
 from modulus_es import (
     Aggregate,
@@ -61,20 +62,6 @@ class Ping(Command[None]): ...
 
 
 class Pinged(IntegrationEvent): ...
-
-
-@pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
-def orders(system: System) -> Module:
-    return system.module("orders")
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 # Queries

@@ -10,13 +10,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from talking import Do, Note, Said, at
 
 from modulus_es import (
-    Aggregate,
-    Command,
     Envelope,
     HeldBackError,
-    IntegrationEvent,
     Module,
     NoAcknowledgementError,
     OutboxRelay,
@@ -24,29 +22,10 @@ from modulus_es import (
     System,
     TransportUnavailableError,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
 from modulus_es.stores.keyed_queue import KeyedQueue
 from modulus_es.stores.port import Routes
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
 
 
 def seconds(moment: datetime | None) -> float:

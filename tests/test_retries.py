@@ -8,29 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from talking import Do, Said, pair
 
 from modulus_es import (
-    Command,
-    IntegrationEvent,
     IntegrationEventHandler,
     Module,
     Retry,
     System,
 )
 from modulus_es.clock import START
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-def pair(**options: Any) -> tuple[System, Module, Module]:
-    system = System(seed=7, **options)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def failing(system: System, module: Module, **options: Any) -> list[float]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
+from talking import Note, Said, at, pair
 
 from modulus_es import (
-    Aggregate,
     Clock,
     Command,
-    IntegrationEvent,
     MessageBus,
     Module,
     ModulusError,
@@ -21,32 +19,12 @@ from modulus_es import (
     System,
     SystemClock,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
 
 
-class Said(IntegrationEvent):
-    n: int
-
-
 class Wait(Command[None]):
     seconds: float
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def pair(**options: Any) -> tuple[System, Module, Module]:
-    system = System(seed=7, **options)
-    return system, system.module("sender"), system.module("hearer")
 
 
 def notes(module: Module) -> list[str]:

@@ -8,16 +8,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
+from talking import at
 
 from modulus_es import Clock, Step, SystemClock, VirtualClock
 from modulus_es.clock import START
 from modulus_es.passing import SWEEP
 from modulus_es.scheduler import Scheduler
 from modulus_es.strands import Wait
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
 
 
 class Jobs:

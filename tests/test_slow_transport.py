@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import Said
 
-from modulus_es import IntegrationEvent, Module, System, SystemClock
+from modulus_es import Module, System, SystemClock
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
 from modulus_es.leases import LEASE, Carried
 from modulus_es.stores.port import Routes
-
-
-class Said(IntegrationEvent):
-    n: int
 
 
 class SlowPost:

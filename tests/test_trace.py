@@ -10,35 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import Do, Note, Said
 
 from modulus_es import (
-    Aggregate,
-    Command,
     Delivery,
-    IntegrationEvent,
     Module,
     System,
     Trace,
     TraceRecord,
     UnitOfWork,
-    event,
 )
 from modulus_es.clock import START
 from modulus_es.ledger import ledger
-
-
-class Said(IntegrationEvent):
-    n: int
-
-
-class Do(Command[None]):
-    n: int
-
-
-class Note(Aggregate):
-    @event("Written")
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 def pair(**options: Any) -> tuple[System, Module, Module]:

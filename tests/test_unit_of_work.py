@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -14,6 +16,7 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate as BareAggregate
 from eventsourcing.domain import event as bare_event
+from ordering import Order, OrderCreated, topics
 
 from modulus_es import (
     Aggregate,
@@ -22,7 +25,6 @@ from modulus_es import (
     Command,
     ConcurrencyError,
     DomainEvent,
-    IntegrationEvent,
     Mediator,
     MessageBus,
     Module,
@@ -37,21 +39,6 @@ from modulus_es import (
 from modulus_es.clock import START
 
 
-class Order(Aggregate):
-    @event("Placed")
-    def __init__(self, total: int) -> None:
-        self.total, self.status = total, "placed"
-
-    @event("Shipped")
-    def ship(self) -> None:
-        self.status = "shipped"
-
-    @event("Broken")
-    def half_done(self) -> None:
-        self.status = "half"
-        raise ValueError("in the middle")
-
-
 class Special(Order): ...
 
 
@@ -61,30 +48,12 @@ class Invoice(Aggregate):
         self.order_id = order_id
 
 
-class OrderCreated(IntegrationEvent):
-    total: int
-
-
 class Pack(Command[None]):
     total: int
 
 
 class Noticed(DomainEvent):
     what: str
-
-
-@pytest.fixture
-def system() -> System:
-    return System(seed=7)
-
-
-@pytest.fixture
-def orders(system: System) -> Module:
-    return system.module("orders")
-
-
-def topics(module: Module) -> list[str]:
-    return [stored.topic for stored in module.stored_events()]
 
 
 def sent(module: Module) -> list[str]:
@@ -189,14 +158,70 @@ async def test_an_aggregate_of_a_version_is_a_copy_and_not_saved(orders: Module)
 
 
 async def test_what_a_raising_method_left_half_changed_is_discarded(orders: Module) -> None:
-    order = Order(42)
+    class Fragile(Order):
+        @event("Broken")
+        def half_done(self) -> None:
+            self.status = "half"
+            raise ValueError("in the middle")
+
+    order = Fragile(42)
     await orders.save(order)
     with pytest.raises(ValueError, match="in the middle"):
         async with orders.unit_of_work() as uow:
-            (await uow.get(Order, order.id)).half_done()
+            (await uow.get(Fragile, order.id)).half_done()
     async with orders.unit_of_work() as uow:
-        assert (await uow.get(Order, order.id)).status == "placed"
-    assert topics(orders) == ["Order.Placed"]
+        assert (await uow.get(Fragile, order.id)).status == "placed"
+    assert topics(orders) == ["Fragile.Placed"]
+
+
+@pytest.mark.parametrize("known_by", ["saving", "loading"])
+async def test_an_aggregate_of_another_module_is_refused(
+    system: System, orders: Module, known_by: str
+) -> None:
+    billing = system.module("billing")
+    order = Order(42)
+    await orders.save(order)
+    if known_by == "loading":
+        order = await orders.get(Order, order.id)
+    order.ship()
+    with pytest.raises(AggregateNotFoundError, match=r"billing has no Order .* belongs to orders"):
+        await billing.save(order)
+    assert topics(billing) == []
+    await orders.save(order)
+    assert topics(orders) == ["Order.Placed", "Order.Shipped"]
+
+
+async def test_an_aggregate_of_a_system_that_was_made_again_is_refused(orders: Module) -> None:
+    order = Order(42)
+    await orders.save(order)
+    order.ship()
+    again = System(seed=7).module("orders")
+    with pytest.raises(AggregateNotFoundError, match="'orders' of another system"):
+        await again.save(order)
+
+
+async def test_an_aggregate_is_saved_by_whoever_opens_its_file_again(tmp_path: Path) -> None:
+    def open_orders() -> Module:
+        return System(seed=7, store=f"sqlite:///{tmp_path}/shop.db").module("orders")
+
+    order, first = Order(42), open_orders()
+    await first.save(order)
+    first.system.close()
+    order.ship()
+    second = open_orders()
+    await second.save(order)
+    assert topics(second) == ["Order.Placed", "Order.Shipped"]
+    second.system.close()
+
+
+async def test_a_copy_of_an_aggregate_belongs_where_the_original_does(orders: Module) -> None:
+    order = Order(42)
+    await orders.save(order)
+    copied = deepcopy(order)
+    assert copied == order == await orders.get(Order, order.id)
+    copied.ship()
+    await orders.save(copied)
+    assert topics(orders) == ["Order.Placed", "Order.Shipped"]
 
 
 async def test_save_is_the_unit_of_work_in_one_line(orders: Module) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,8 +20,6 @@ _MEMORY_ONLY = (
     "test_effects_come_from_the_store_and_not_from_the_inbox",
     "test_what_ended_a_run_is_raised_though_giving_back_fails_too",
 )
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

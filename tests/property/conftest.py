@@ -1,9 +1,8 @@
-"""Make the helpers beside these tests, and the codec's examples, importable."""
+"""Make the helpers beside these tests importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).parent))
