@@ -114,6 +114,10 @@ class Consumer:
 
     # What is handled
 
+    def idle(self) -> bool:
+        """Whether there is surely no delivery to make."""
+        return not self._claimed and self._round is None and self._store.at_rest()
+
     async def work(self, limit: int = BATCH) -> Step | None:
         """Make the next delivery that is due; None if there is none."""
         size = min(limit, self._module.system.group_commit)

@@ -28,7 +28,7 @@ class Passing:
     async def pass_time(self, goal: Goal, strand: Strand) -> bool:
         """Nothing is due now: let time pass; answers whether to go on."""
         patient = self._virtual is None or goal.until is not None
-        asked = [await source.due(patient=patient) for source in self._rota.sources]
+        asked = [await source.due(patient=patient) for source in self._rota.busy()]
         due = [moment for moment in asked if moment is not None]
         if not strand.drives:
             return False

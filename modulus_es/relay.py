@@ -83,6 +83,10 @@ class OutboxRelay:
         """Under which name it claims; a new one each time it dies and is restarted."""
         return f"{self.store.module}.{self._name}-{self._lives}"
 
+    def idle(self) -> bool:
+        """Whether there is surely nothing to hand over."""
+        return self._again_at is None and self.store.at_rest()
+
     async def work(self, limit: int = BATCH) -> Step | None:
         """Hand over the next rows that are due; None if there are none."""
         if self._busy:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modulus_es.waiting import Bell
 
 if TYPE_CHECKING:
-    from modulus_es.steps import Source, Step
-    from modulus_es.strands import Strand
+    from modulus_es.steps import Source
 
 
 class Rota:
-    """Asks one source after the other for work, but those that had none and nobody woke.
+    """Lets one source after the other be asked for work, but those that had none and nobody woke.
 
-    Those that are still to be asked are kept in a list of their own, so that a
-    system of many modules costs no more than the few that have something to do.
+    Those that are still to be asked are kept in a list of their own, and a source
+    that is `idle` is not on it, so that a system of many modules costs no more than
+    the few that have something to do.
     """
 
     def __init__(self) -> None:
@@ -28,46 +29,44 @@ class Rota:
         self._heard = -1
         self._next = 0
 
-    async def next(self, batch: int, strand: Strand) -> Step | None:
-        """Let the next source that has something to do take one step; None if none has.
+    def round(self) -> Iterator[tuple[int, Source]]:
+        """The sources to ask, with their places, until one has something; tell `served` then.
 
-        Before it answers None, everybody was asked, woken or not. It answers None
-        too where the strand has stopped driving: then others go on asking.
+        At its end everybody was asked, woken or not.
         """
-        asked, step = await self._ask(batch, strand)
-        if step is None and strand.drives and asked < len(self.sources):
+        sources, bell = self.sources, self.bell
+        for _ in range(2):
+            after = self._next
+            for _ in range(len(sources)):
+                rung = bell.count
+                if rung != self._heard or len(sources) != self._known:
+                    self._wake_all()
+                awake = self._awake
+                if not awake:
+                    break
+                place = bisect_left(awake, after)
+                index = awake[place if place < len(awake) else 0]
+                yield index, sources[index]
+                # It had nothing, since somebody wants to know who is next.
+                after = index + 1
+                if bell.count == rung:
+                    awake.remove(index)
+            else:
+                return
             self._wake_all()
-            _, step = await self._ask(batch, strand)
-        return step
+
+    def served(self, index: int) -> None:
+        """The source in this place had something: the next round begins behind it."""
+        self._next = index + 1
+
+    def busy(self) -> list[Source]:
+        """The sources that are not idle."""
+        return [source for source in self.sources if not source.idle()]
 
     async def wait(self, seconds: float) -> bool:
         """Wait so long for the bell, if it has not rung since all were asked; answers whether."""
         return await self.bell.wait(seconds, self._heard)
 
-    async def _ask(self, batch: int, strand: Strand) -> tuple[int, Step | None]:
-        """Ask those that are awake, each once; answers how many were asked, and the step."""
-        sources, bell, after = self.sources, self.bell, self._next
-        for asked in range(len(sources)):
-            rung = bell.count
-            if rung != self._heard or len(sources) != self._known:
-                self._wake_all()
-            awake = self._awake
-            if not awake:
-                return asked, None
-            place = bisect_left(awake, after)
-            index = awake[place if place < len(awake) else 0]
-            source = strand.source = sources[index]
-            step = await source.work(batch)
-            after = index + 1
-            if step is not None:
-                self._next = after
-                return asked, step
-            if not strand.drives:
-                return asked, None
-            if bell.count == rung:
-                awake.remove(index)
-        return len(sources), None
-
     def _wake_all(self) -> None:
         self._heard, self._known = self.bell.count, len(self.sources)
-        self._awake = list(range(self._known))
+        self._awake = [n for n, source in enumerate(self.sources) if not source.idle()]

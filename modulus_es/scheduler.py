@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
+from modulus_es import ambient
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
 from modulus_es.passing import Passing
@@ -30,8 +31,9 @@ _GIVE_WAY = 0.02  # seconds of work after which an interrupt must get its chance
 class Scheduler:
     """Runs the sources of one system."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, system: ambient.Source | None = None) -> None:
         self.clock = clock
+        self._system = system  # which is current for all that a run does
         self._rota = Rota()
         self.sources = self._rota.sources
         self._virtual = clock if isinstance(clock, VirtualClock) else None
@@ -257,21 +259,38 @@ class Scheduler:
             else:
                 resolve(goal.done)
 
-    async def _drive(self, goal: Goal, strand: Strand) -> None:
+    async def _drive(  # noqa: C901, PLR0912 - in one frame: each delivery goes through it
+        self, goal: Goal, strand: Strand
+    ) -> None:
         current.set(strand)
+        if self._system is not None:
+            # For all that this task does, so that not each delivery has to say so.
+            ambient.choose(self._system)
+        room, rota, batch = self._room, self._rota, goal.batch
         began = perf_counter()
         try:
             while self.driving is strand:
-                step = await self._next(goal, strand)
+                step = None if room.empty else await self._let_one_go_on()
+                if step is None:
+                    for place, source in rota.round():
+                        strand.source = source
+                        step = await source.work(batch)
+                        if step is not None:
+                            rota.served(place)
+                            break
+                        if self.driving is not strand:
+                            break
                 if self.driving is not strand:
                     strand.about = step or strand.about
-                elif step is None or not goal.counts(step):
-                    self.driving = None
-                    resolve(goal.done)
+                elif step is None:
+                    if not await self._pass_time(goal, strand) and self.driving is strand:
+                        self._end(goal)
+                elif not goal.counts(step):
+                    self._end(goal)
                 elif perf_counter() - began > _GIVE_WAY:
                     await asyncio.sleep(0)
                     if self._virtual is None:
-                        self._rota.bell.ring()
+                        rota.bell.ring()
                     began = perf_counter()
         except (asyncio.CancelledError, GeneratorExit):
             if self.driving is strand:
@@ -285,16 +304,9 @@ class Scheduler:
             strand.finished = True
             strand.settle()
 
-    async def _next(self, goal: Goal, strand: Strand) -> Step | None:
-        """Do the next thing, or let time pass; None when there is no more to do."""
-        while True:
-            if not self._room.empty and (step := await self._let_one_go_on()) is not None:
-                return step
-            step = await self._rota.next(goal.batch, strand)
-            if step is not None or self.driving is not strand:
-                return step
-            if not await self._pass_time(goal, strand):
-                return None
+    def _end(self, goal: Goal) -> None:
+        self.driving = None
+        resolve(goal.done)
 
     async def _let_one_go_on(self) -> Step | None:
         """Wake one that waits, until it is finished or waits again; None if nobody may go on."""
@@ -331,5 +343,5 @@ class Scheduler:
             goal.done.set_exception(error)
 
     def _blocked(self) -> list[str]:
-        said = [why for source in self.sources for why in source.blocked()]
+        said = [why for source in self._rota.busy() for why in source.blocked()]
         return list(dict.fromkeys([*self._room.blocked(), *said]))

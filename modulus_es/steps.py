@@ -69,6 +69,9 @@ class Run(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """Where work comes from."""
 
+    def idle(self) -> bool:
+        """Whether it surely has nothing to do, now or later; asked often, and answered at once."""
+
     async def work(self, limit: int) -> Step | None:
         """Do the next thing that is due, in a batch of at most ``limit``; None if nothing is."""
 

@@ -97,7 +97,7 @@ class System(Routing, Running, Looking):
         self.trace = Trace(trace)
         from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
 
-        self.scheduler = Scheduler(self.clock)
+        self.scheduler = Scheduler(self.clock, self)
         self.network = Network(Random(f"modulus_es:network:{self.seed}"))
         self.faults = Faults()
         self.cascades = Cascades()

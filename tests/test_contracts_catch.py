@@ -429,6 +429,12 @@ class UsesPositionsAgain(MemoryStore):
         return count
 
 
+@found_out_by(OutboxMarksContract, DeliveryContract)
+class RestsTooSoon(MemoryStore):
+    def at_rest(self) -> bool:
+        return True
+
+
 @found_out_by(OutboxMarksContract)
 class ForgetsWhatIsClaimed(MemoryStore):
     def undelivered(self) -> Iterable[OutboxRow]:

@@ -60,7 +60,7 @@ def test_a_queue_that_held_many_rows_and_is_empty_is_as_small_as_a_new_one() -> 
     for each in queue.take("anna", at(0), LEASE, 10_000, everything):
         queue.remove(each)
     assert len(queue) == 0
-    assert sys.getsizeof(queue._entries) == sys.getsizeof({})
+    assert sys.getsizeof(queue._places) == sys.getsizeof({})
 
 
 def test_without_through_one_claim_takes_one_row_of_a_lane() -> None:

@@ -267,6 +267,7 @@ async def test_every_call_raises_what_failed(
     system = world.system
     with monkeypatch.context() as patched:
         patched.setattr(world.hearer.store, "claim_inbox", full)
+        patched.setattr(world.hearer.store, "at_rest", lambda: False)
         await system.start()
         await eventually(lambda: bool(system.trace.of_kind("failure")))
     calls: dict[str, Callable[[], Awaitable[object]]] = {

@@ -269,7 +269,7 @@ def test_a_network_shows_its_knobs_and_is_perfect_after_a_reset() -> None:
 class Forgetful(dict[Any, Any]):
     """What an inbox without deduplication remembers."""
 
-    def get(self, key: Any, default: Any = None) -> Any:
+    def setdefault(self, key: Any, default: Any = None) -> Any:
         return default
 
 

@@ -33,6 +33,9 @@ class Jobs:
     def _step(self, kind: str) -> Step:
         return Step(self.scheduler.clock.now(), kind, self.name)
 
+    def idle(self) -> bool:
+        return False
+
     async def work(self, limit: int) -> Step | None:
         self.asked += 1
         now = self.scheduler.clock.now()

@@ -2,78 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime, timedelta
-from heapq import heappop, heappush
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
-Row = Any  # OutboxRow or InboxRow
-
-_CROWDED = 64  # entries of a lane that have left it before their places are given up
-
-
-class _Entry:
-    """A row in the queue: offered (ready or waiting for a time), taken, or set aside.
-
-    ``offered`` is the number of the offer that holds, 0 if there is none.
-    """
-
-    __slots__ = ("lane", "offered", "position", "row", "scheduled", "taken")
-
-    def __init__(self, row: Row, lane: Hashable, scheduled: bool) -> None:
-        self.row, self.lane, self.scheduled = row, lane, scheduled
-        self.position: int = row.position
-        self.taken = False
-        self.offered = 0
-
-    def __lt__(self, other: _Entry) -> bool:
-        return self.position < other.position
-
-
-class _Lane(list[Any]):
-    """The entries of one key in order of position, from ``start`` on.
-
-    Those between ``start`` and ``free`` are taken. Both are kept, so that a lane of
-    many costs no more to go along than one of one; most have one entry, and are
-    nothing but a list.
-    """
-
-    start = 0
-    free = 0
-
-
-class _Line:
-    """Gives back the smallest first; what comes in order, as most does, is not sorted."""
-
-    __slots__ = ("_in_order", "_others")
-
-    def __init__(self) -> None:
-        self._in_order: deque[Any] = deque()
-        self._others: list[Any] = []
-
-    def push(self, item: Any) -> None:
-        if not self._in_order or self._in_order[-1] < item:
-            self._in_order.append(item)
-        else:
-            heappush(self._others, item)
-
-    def first(self) -> Any:
-        """The smallest, which stays; None if there is none."""
-        if not self._others:
-            return self._in_order[0] if self._in_order else None
-        if not self._in_order or self._others[0] < self._in_order[0]:
-            return self._others[0]
-        return self._in_order[0]
-
-    def pop(self) -> None:
-        """Drop the smallest."""
-        if self._others and (not self._in_order or self._others[0] < self._in_order[0]):
-            heappop(self._others)
-        else:
-            self._in_order.popleft()
+from modulus_es.stores.lanes import Lane, Line, Row
 
 
 class KeyedQueue:
@@ -82,30 +17,37 @@ class KeyedQueue:
     With ``through`` the row behind a taken one is on offer too, but only to the
     owner who has taken all those before it: so one claim takes several rows of a
     lane, in order, and nobody else overtakes him.
+
+    A row is taken as long as it says by whom it is claimed. The queue holds the
+    rows themselves and numbers, nothing else for each: most lanes have one row,
+    and are that row.
     """
 
     def __init__(self, *, through: bool) -> None:
         self._through = through
-        self._entries: dict[int, _Entry] = {}
-        self._lanes: dict[Hashable, _Lane] = {}
-        self._ready = _Line()  # of (position, offer, entry)
-        self._waiting = _Line()  # of (available at, position, offer, entry)
-        self._aside: list[_Entry] = []
-        self._blocked: dict[str, list[_Entry]] = {}
-        self._leases: dict[str, deque[tuple[datetime, list[_Entry]]]] = {}
-        self._offers = count(1)
+        self._places: dict[int, tuple[Row, Hashable]] = {}  # by position: each row and its lane
+        self._lanes: dict[Hashable, Row | Lane] = {}
+        self._offered: set[int] = set()  # the positions that are in a line
+        self._ready = Line()  # of positions
+        self._waiting = Line()  # of (available at, position)
+        self._scheduled: set[int] = set()  # those of them that have still to join their lanes
+        self._aside: dict[int, None] = {}  # the positions of what nobody wanted
+        self._blocked: dict[str, list[Hashable]] = {}  # lanes to offer to an owner when he asks
+        self._leases: dict[str, deque[tuple[datetime, list[Row]]]] = {}
         self._now: datetime | None = None
 
     def add(self, row: Row, lane: Hashable, *, scheduled: bool = False) -> None:
         """Put a row in its lane; a scheduled one joins its lane when it is due."""
-        entry = self._entries[row.position] = _Entry(row, lane, scheduled)
+        position = row.position
+        self._places[position] = row, lane
         if row.claimed_by is not None:
-            entry.taken = True
-            self._note_lease(row.claimed_by, row.claimed_until, [entry])
+            self._note_lease(row.claimed_by, row.claimed_until, [row])
         if scheduled:
-            self._offer(entry)
+            self._scheduled.add(position)
+            self._offered.add(position)
+            self._waiting.push((row.available_at, position))
         else:
-            self._join(entry)
+            self._join(row, lane)
 
     def take(
         self,
@@ -117,32 +59,33 @@ class KeyedQueue:
     ) -> list[Row]:
         """Claim rows that are due and wanted, in order of position."""
         self._bring_up_to(owner, now)
-        entries: list[_Entry] = []
+        rows: list[Row] = []
         until = now + lease
-        while len(entries) < limit and (entry := self._next_ready(owner, wanted)) is not None:
-            self._ready.pop()
-            entry.offered = 0
-            row = entry.row
+        while len(rows) < limit and (row := self._next_ready(owner, wanted)) is not None:
             # In this order: an interrupt between the two must not leave a claim without an end.
             row.claimed_until = until
             row.claimed_by = owner
-            entry.taken = True
-            entries.append(entry)
-            if self._through and self._lanes[entry.lane][-1] is not entry:
-                self._offer_next(entry.lane)
-        if entries:
-            self._note_lease(owner, until, entries)
-        return [entry.row for entry in entries]
+            rows.append(row)
+            if self._through:
+                lane = self._places[row.position][1]
+                if self._lanes[lane] is not row:
+                    self._offer_next(lane)
+        if rows:
+            self._note_lease(owner, until, rows)
+        return rows
 
     def due(self, owner: str, now: datetime, wanted: Callable[[Row], bool]) -> datetime | None:
         """When ``owner`` can next take something; ``now`` if at once, None if never."""
         self._bring_up_to(owner, now)
-        if self._next_ready(owner, wanted) is not None:
+        row = self._next_ready(owner, wanted)
+        if row is not None:
+            self._offered.add(row.position)
+            self._ready.put_back(row.position)
             return now
         times = [lease[0][0] for other, lease in self._leases.items() if other != owner]
         while (first := self._waiting.first()) is not None:
-            available, _, offer, entry = first
-            if entry.offered == offer:
+            available, position = first
+            if position in self._places:
                 times.append(available)
                 break
             self._waiting.pop()
@@ -154,186 +97,167 @@ class KeyedQueue:
         for row in mine:
             row.claimed_until = until
         if mine:
-            self._note_lease(owner, until, [self._entries[row.position] for row in mine])
+            self._note_lease(owner, until, mine)
 
     def give_back(self, row: Row) -> None:
         """A taken row is to be taken again, when ``row.available_at`` has come."""
         row.claimed_by = row.claimed_until = None
-        entry = self._entries[row.position]
-        entry.taken = False
-        lane = self._lanes.get(entry.lane)
-        if lane is not None and len(lane) > 1:
-            lane.free = min(lane.free, bisect_left(lane, entry, lane.start))
-        self._offer_next(entry.lane)
+        key = self._places[row.position][1]
+        lane = self._lanes.get(key)
+        if isinstance(lane, Lane):
+            lane.free_again(row)
+        self._offer_next(key)
 
     def remove(self, row: Row) -> None:
         """A row is finished."""
         row.claimed_by = row.claimed_until = None
-        entry = self._entries.pop(row.position, None)
-        if entry is not None:
-            entry.taken, entry.offered = False, 0
-            self._leave(entry)
-            if not self._entries:
+        place = self._places.pop(row.position, None)
+        if place is not None:
+            self._leave(row, place[1])
+            if not self._places:
                 # To go through one that held many takes as long as if it still did.
-                self._entries = {}
+                self._places = {}
 
     def reconsider(self) -> None:
         """What was set aside, because nobody wanted it, may be wanted now."""
-        aside, self._aside = self._aside, []
-        for entry in aside:
-            self._join(entry)
+        aside, self._aside = self._aside, {}
+        for position in aside:
+            if (place := self._places.get(position)) is not None:
+                self._join(*place)
 
     def keys(self) -> Iterable[int]:
         """The positions in the queue."""
-        return self._entries.keys()
+        return self._places.keys()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._places)
 
     def _bring_up_to(self, owner: str, now: datetime) -> None:
         """Let happen what has become due by ``now``: leases run out, rows become available."""
         self._now = now
-        for entry in self._blocked.pop(owner, ()):
-            self._offer_next(entry.lane)
+        for lane in self._blocked.pop(owner, ()):
+            self._offer_next(lane)
         for other, leases in tuple(self._leases.items()):
             while leases:
-                until, entries = leases[0]
-                held = [entry for entry in entries if _holds(other, until, entry)]
-                if held and (until > now or other == owner):
-                    break
+                until, rows = leases[0]
+                if until > now or other == owner:
+                    # From behind: those that were taken last are finished last.
+                    if any(_holds(other, until, row) for row in reversed(rows)):
+                        break
+                    leases.popleft()
+                    continue
                 leases.popleft()
-                for entry in held:
-                    self.give_back(entry.row)
+                for row in [row for row in rows if _holds(other, until, row)]:
+                    self.give_back(row)
             if not leases:
                 del self._leases[other]
-        while (first := self._waiting.first()) is not None and first[0] <= now:
-            self._waiting.pop()
-            _, _, offer, entry = first
-            if entry.offered == offer:
-                entry.offered = 0
-                if entry.scheduled:
-                    entry.scheduled = False
-                    self._join(entry)
-                else:
-                    self._offer(entry)
+        waiting, places = self._waiting, self._places
+        while (first := waiting.first()) is not None and first[0] <= now:
+            waiting.pop()
+            position = first[1]
+            self._offered.discard(position)
+            if (place := places.get(position)) is None:
+                continue
+            if position in self._scheduled:
+                self._scheduled.remove(position)
+                self._join(*place)
+            else:
+                self._offer(place[0])
 
-    def _note_lease(self, owner: str, until: datetime, entries: list[_Entry]) -> None:
+    def _note_lease(self, owner: str, until: datetime, rows: list[Row]) -> None:
         leases = self._leases.get(owner)
         if leases is None:
             leases = self._leases[owner] = deque()
-        leases.append((until, entries))
+        leases.append((until, rows))
 
-    def _next_ready(self, owner: str, wanted: Callable[[Row], bool]) -> _Entry | None:
-        """The first row that is due and wanted and may be had by ``owner``; it stays ready."""
-        ready = self._ready
-        while (first := ready.first()) is not None:
-            _, offer, entry = first
-            if entry.offered != offer:
-                ready.pop()
-            elif not wanted(entry.row):
-                ready.pop()
-                entry.offered = 0
-                self._leave(entry)
-                self._aside.append(entry)
-            elif self._candidate(entry.lane, owner) is not entry:
-                ready.pop()
-                entry.offered = 0
-                self._hold_back(entry)
+    def _next_ready(self, owner: str, wanted: Callable[[Row], bool]) -> Row | None:
+        """The first row that is due and wanted and may be had by ``owner``; it leaves the line."""
+        ready, places, lanes = self._ready, self._places, self._lanes
+        while (position := ready.pop()) is not None:
+            self._offered.discard(position)
+            row, lane = places.get(position, (None, None))
+            if row is None or row.claimed_by is not None:
+                continue
+            if not wanted(row):
+                self._leave(row, lane)
+                self._aside[position] = None
+            elif lanes[lane] is row or self._candidate(lane, owner) is row:
+                return row
             else:
-                return entry
+                self._hold_back(row, lane)
         return None
 
-    def _hold_back(self, entry: _Entry) -> None:
+    def _hold_back(self, row: Row, key: Hashable) -> None:
         """It is not the turn of this row: offer the one whose turn it is, if it is anybody's."""
         taker = ""
-        lane = self._lanes[entry.lane]
+        lane = self._lanes[key]
+        assert isinstance(lane, Lane)
         for other in islice(lane, lane.start, None):
-            if other is entry:
+            if other is row:
                 # Only who has taken those before it may have it: offer it when he asks.
-                self._blocked.setdefault(taker, []).append(entry)
+                self._blocked.setdefault(taker, []).append(key)
                 return
-            if not other.taken:
+            if other.claimed_by is None:
                 # A scheduled row came due, and stands before it.
-                self._offer_next(entry.lane)
+                self._offer_next(key)
                 return
-            taker = other.row.claimed_by
+            taker = other.claimed_by
 
-    def _join(self, entry: _Entry) -> None:
-        lane = self._lanes.get(entry.lane)
-        if lane is None:
-            self._lanes[entry.lane] = _Lane((entry,))
-        elif lane[-1].position < entry.position:
-            lane.append(entry)
-        else:
-            index = bisect_left(lane, entry, lane.start)
-            lane.insert(index, entry)
-            lane.free = min(lane.free, index)
-        self._offer_next(entry.lane)
-
-    def _leave(self, entry: _Entry) -> None:
-        lane = self._lanes.get(entry.lane)
-        if lane is None:
+    def _join(self, row: Row, key: Hashable) -> None:
+        lane: Any = self._lanes.setdefault(key, row)
+        if lane is row:
+            if row.claimed_by is None:
+                self._offer(row)
             return
-        start = lane.start
-        if lane[start] is entry:
-            lane[start] = None
-            start += 1
-            if start == len(lane):
-                del self._lanes[entry.lane]
-                return
-            if start >= _CROWDED and 2 * start > len(lane):
-                del lane[:start]
-                lane.free, start = max(0, lane.free - start), 0
-            lane.start = start
-        else:
-            index = bisect_left(lane, entry, start)
-            if index == len(lane) or lane[index] is not entry:
-                return  # it was set aside
-            del lane[index]
-            if index < lane.free:
-                lane.free -= 1
-        self._offer_next(entry.lane)
+        if not isinstance(lane, Lane):
+            lane = self._lanes[key] = Lane((lane,))
+        lane.join(row)
+        self._offer_next(key)
 
-    def _candidate(self, key: Hashable, owner: str | None = None) -> _Entry | None:
+    def _leave(self, row: Row, key: Hashable) -> None:
+        lane = self._lanes.get(key)
+        if lane is row:
+            del self._lanes[key]
+        elif isinstance(lane, Lane) and lane.leave(row):
+            if lane.is_empty:
+                del self._lanes[key]
+            else:
+                self._offer_next(key)
+
+    def _candidate(self, key: Hashable, owner: str | None = None) -> Row | None:
         """The first row of a lane that is not taken, if ``owner``, or anybody, may have it."""
         lane = self._lanes.get(key)
-        if lane is None:
-            return None
-        first: _Entry = lane[lane.start]
-        if not first.taken:
+        first: Any = lane[lane.start] if isinstance(lane, Lane) else lane
+        if first is None or first.claimed_by is None:
             return first
-        if not self._through:
+        if not self._through or not isinstance(lane, Lane):
             return None
-        index, end = max(lane.start, lane.free), len(lane)
-        while index < end and lane[index].taken:
-            index += 1
-        lane.free = index
-        if index == end or not (owner is None or self._has_all(owner, lane, index)):
+        index = lane.first_free()
+        if index is None or not (owner is None or self._has_all(owner, lane, index)):
             return None
-        return lane[index]  # type: ignore[no-any-return]
+        return lane[index]
 
-    def _has_all(self, owner: str, lane: _Lane, end: int) -> bool:
+    def _has_all(self, owner: str, lane: Lane, end: int) -> bool:
         """Whether ``owner`` has taken all of a lane up to there."""
         if self._leases.keys() <= {owner}:
             return True
-        return all(entry.row.claimed_by == owner for entry in islice(lane, lane.start, end))
+        return all(row.claimed_by == owner for row in islice(lane, lane.start, end))
 
     def _offer_next(self, lane: Hashable) -> None:
-        entry = self._candidate(lane)
-        if entry is not None and not entry.offered:
-            self._offer(entry)
+        row = self._candidate(lane)
+        if row is not None and row.position not in self._offered:
+            self._offer(row)
 
-    def _offer(self, entry: _Entry) -> None:
-        entry.offered = offer = next(self._offers)
-        row = entry.row
+    def _offer(self, row: Row) -> None:
+        position = row.position
+        self._offered.add(position)
         # What was never tried waits for nothing, even if the clock was set back since.
         tried = row.attempts or row.last_error is not None
-        if entry.scheduled or (tried and (self._now is None or row.available_at > self._now)):
-            self._waiting.push((row.available_at, entry.position, offer, entry))
+        if tried and (self._now is None or row.available_at > self._now):
+            self._waiting.push((row.available_at, position))
         else:
-            self._ready.push((entry.position, offer, entry))
+            self._ready.push(position)
 
 
-def _holds(owner: str, until: datetime, entry: _Entry) -> bool:
-    row = entry.row
-    return entry.taken and row.claimed_by == owner and bool(row.claimed_until == until)
+def _holds(owner: str, until: datetime, row: Row) -> bool:
+    return bool(row.claimed_by == owner and row.claimed_until == until)

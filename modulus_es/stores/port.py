@@ -278,6 +278,9 @@ class Store(Protocol):
     async def purge(self, before: datetime, limit: int = 1000) -> int:
         """Drop at most ``limit`` rows delivered before that time; answers how many."""
 
+    def at_rest(self) -> bool:
+        """Whether surely nothing is pending or claimed; False where only a look could tell."""
+
     def waiting(self) -> int:
         """How many rows of the outbox and the inbox are pending or claimed."""
 

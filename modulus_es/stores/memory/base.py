@@ -23,7 +23,8 @@ class Half:
 
     def _begin(self) -> None:
         """Rows and queues are about to change."""
-        self._settle()
+        if self._torn or self._recorder.undo is not None:
+            self._settle()
         self._torn = True
 
     def _settle(self) -> None:

@@ -25,7 +25,8 @@ class MemoryInbox(Half):
         super().__init__(recorder)
         self._inbox: dict[int, InboxRow] = {}
         self._held: dict[tuple[str, str, str], InboxRow] = {}
-        self._latest: dict[tuple[str, str, str], int] = {}
+        # How far each key is, by sending module and handler.
+        self._latest: dict[tuple[str, str], dict[str, int]] = {}
         self._last_received = 0
         self._deliveries = KeyedQueue(through=False)
         self._handlers: frozenset[str] | None = None
@@ -37,15 +38,16 @@ class MemoryInbox(Half):
             self._begin()
             for envelope, handlers in receipts:
                 for handler, ordered in handlers:
-                    held = self._held.get((envelope.source, envelope.message_id, handler))
-                    if held is not None:
-                        held.duplicates += 1
-                        repeated.append((envelope.message_id, handler))
-                    else:
-                        row = InboxRow(envelope, handler, now, now, ordered=ordered)
+                    row = InboxRow(envelope, handler, now, now, ordered=ordered)
+                    mark = (envelope.source, envelope.message_id, handler)
+                    held = self._held.setdefault(mark, row)
+                    if held is row:
                         self._note_order(row)
                         self._keep(row)
                         self._queue_delivery(row)
+                    else:
+                        held.duplicates += 1
+                        repeated.append((envelope.message_id, handler))
             self._torn = False
         return repeated
 
@@ -53,11 +55,12 @@ class MemoryInbox(Half):
         """Keep a message that nobody here can read as a dead letter."""
         with self._lock:
             self._begin()
-            held = self._held.get((envelope.source, envelope.message_id, ""))
-            if held is not None:
-                held.duplicates += 1
+            row = InboxRow(envelope, "", now, now, last_error=error, dead_at=now)
+            held = self._held.setdefault((envelope.source, envelope.message_id, ""), row)
+            if held is row:
+                self._keep(row)
             else:
-                self._keep(InboxRow(envelope, "", now, now, last_error=error, dead_at=now))
+                held.duplicates += 1
             self._torn = False
 
     async def claim_inbox(
@@ -144,19 +147,19 @@ class MemoryInbox(Half):
             return tuple(self._inbox.values())
 
     def _keep(self, row: InboxRow) -> None:
-        self._last_received += 1
-        row.position = self._last_received
+        self._last_received = row.position = self._last_received + 1
         self._inbox[row.position] = row
-        self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
 
     def _note_order(self, row: InboxRow) -> None:
         envelope = row.envelope
         if envelope.position:
-            lane = (envelope.source, row.handler, envelope.key)
-            if envelope.position < self._latest.get(lane, 0):
+            latest = self._latest.get((envelope.source, row.handler))
+            if latest is None:
+                latest = self._latest[envelope.source, row.handler] = {}
+            if envelope.position < latest.get(envelope.key, 0):
                 row.out_of_order = 1
             else:
-                self._latest[lane] = envelope.position
+                latest[envelope.key] = envelope.position
 
     def _queue_delivery(self, row: InboxRow) -> None:
         lane = (row.handler, row.envelope.key if row.ordered else row.position)

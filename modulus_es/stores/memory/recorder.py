@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from eventsourcing import popo
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent, Tracking
 
@@ -20,7 +21,7 @@ from modulus_es.errors import LeaseLostError
 from modulus_es.stores.port import Handled, InboxRow, OutboxRow
 
 
-class _Undo(NamedTuple):
+class _Undo(msgspec.Struct, gc=False):
     """What there was before a commit began."""
 
     events: int
@@ -43,7 +44,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         self.lock = self._database_lock
         self.outbox: dict[int, OutboxRow] = {}
         self.last_position = 0
-        self._undo: _Undo | None = None
+        self.undo: _Undo | None = None  # what an open or interrupted commit has to take back
         self._streams: dict[int | str, list[StoredEvent]] = {}
 
     def select_events(
@@ -114,7 +115,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                 self._assert_tracking_uniqueness(tracking)
             row = _check(handled)
             first = len(self._stored_events)
-            self._undo = _Undo(
+            self.undo = _Undo(
                 first,
                 self.last_position,
                 None if tracking is None else dict(self._max_tracking_ids),
@@ -133,7 +134,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                 if handled is not None and row is not None:
                     row.attempts += 1
                     row.outcome, row.processed_at = handled.outcome, handled.at
-                self._undo = None
+                self.undo = None
             except BaseException:
                 self.recover()
                 raise
@@ -141,9 +142,10 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         return list(range(first + 1, first + len(stored_events) + 1))
 
     def _append(self, event: StoredEvent) -> None:
-        stream = self._streams.get(_key(event.originator_id))
+        key = _key(event.originator_id)
+        stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[_key(event.originator_id)] = []
+            stream = self._streams[key] = []
         place = len(stream)
         if stream and stream[-1].originator_version >= event.originator_version:
             place = bisect_left(stream, event.originator_version, key=_version)
@@ -153,25 +155,18 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         stream.insert(place, event)
 
     def mark(self, handled: Handled) -> None:
-        """Note that a delivery was handled which recorded nothing."""
-        with self.lock:
-            self.recover()
-            row = handled.row
+        """Note that a delivery was handled which recorded nothing; the lock is held."""
+        row, owner, outcome, at = handled
+        if row.claimed_by != owner or row.processed_at is not None:
             _check(handled)
-            self._undo = _Undo(
-                len(self._stored_events),
-                self.last_position,
-                None,
-                row,
-                row.attempts,
-            )
-            row.attempts += 1
-            row.outcome, row.processed_at = handled.outcome, handled.at
-            self._undo = None
+        self.undo = _Undo(len(self._stored_events), self.last_position, None, row, row.attempts)
+        row.attempts += 1
+        row.outcome, row.processed_at = outcome, at
+        self.undo = None
 
     def recover(self) -> None:
         """Undo what an interrupted commit left; nothing to do otherwise."""
-        undo = self._undo
+        undo = self.undo
         if undo is None:
             return
         for stored in self._stored_events[undo.events :]:
@@ -187,7 +182,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         if undo.row is not None:
             undo.row.processed_at = undo.row.outcome = None
             undo.row.attempts = undo.attempts
-        self._undo = None
+        self.undo = None
 
 
 _version = attrgetter("originator_version")

@@ -273,6 +273,10 @@ class SQLiteStore:
         """Drop rows delivered before that time."""
         return await self._write(lambda cursor: self._outbox.purge(cursor, before, limit))
 
+    def at_rest(self) -> bool:
+        """Other processes write to the file as well, so that only a look tells."""
+        return False
+
     def waiting(self) -> int:
         """How many rows of the outbox and the inbox are pending or claimed."""
         return self._outbox.waiting(self._select) + self._inbox.waiting(self._select)

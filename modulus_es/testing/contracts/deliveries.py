@@ -150,6 +150,15 @@ class DeliveryContract(StoreSuite):
         assert bench.inbox() == {(1, "note"): ("done", 1)}
 
     @promise()
+    async def test_a_store_is_not_at_rest_while_a_delivery_is_pending_or_claimed(
+        self, bench: StoreBench
+    ) -> None:
+        await bench.receive(envelope(1))
+        assert not bench.store.at_rest()
+        await bench.take()
+        assert not bench.store.at_rest()
+
+    @promise()
     async def test_what_is_pending_or_claimed_is_unprocessed(self, bench: StoreBench) -> None:
         await bench.receive(*(envelope(n, f"key {n}") for n in range(5)))
         first, second, third, _ = await bench.take(limit=4)

@@ -155,6 +155,15 @@ class OutboxMarksContract(StoreSuite):
         assert bench.outbox() == {1: ("delivered", 1)}
 
     @promise()
+    async def test_a_store_is_not_at_rest_while_a_message_is_pending_or_claimed(
+        self, bench: StoreBench
+    ) -> None:
+        await bench.write(message(1))
+        assert not bench.store.at_rest()
+        await bench.claim()
+        assert not bench.store.at_rest()
+
+    @promise()
     async def test_what_is_pending_or_claimed_is_undelivered(self, bench: StoreBench) -> None:
         await bench.write(*(message(n, f"key {n}") for n in range(5)))
         first, second, third, _ = await bench.claim(limit=4)
