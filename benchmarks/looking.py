@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from benchmarks.graphs import Graph, usual
+from benchmarks.graphs import Graph, tangled, usual
 from benchmarks.harness import Row, Subject, Work
 from benchmarks.marks import Mark
 from modulus_es import System, TraceRecord
@@ -17,6 +17,7 @@ from modulus_es.views.handler_graph import HandlerGraph
 from modulus_es.views.layout import Box, lay_out
 
 LAYOUT = "modulus_es: the layout alone"
+TANGLED = "modulus_es: the layout alone, of a tangled graph"
 GRAPH = "modulus_es: the graph as SVG"
 TIMELINE = "modulus_es: system.timeline() as SVG"
 FRAME = "modulus_es: system.deliveries() as a DataFrame"
@@ -96,9 +97,13 @@ def subjects() -> list[Subject]:
             "nodes",
             "cpu",
             1000,
-            [Row(LAYOUT, "ours", partial(layout, usual)), Row(GRAPH, "ours", graph)],
+            [
+                Row(LAYOUT, "ours", partial(layout, usual)),
+                Row(TANGLED, "ours", partial(layout, tangled)),
+                Row(GRAPH, "ours", graph),
+            ],
             against=LAYOUT,
-            marks=[Mark(LAYOUT, "within", 0.5)],
+            marks=[Mark(LAYOUT, "within", 0.5), Mark(TANGLED, "within", 0.5)],
             rounds=0.5,
             quick=1000,
         ),

@@ -299,3 +299,61 @@ def test_a_group_order_of_many_groups_is_found_in_little_work(
     assert sorted(group_order(100, ties)) == list(range(100))
     # Once for each group in each pass, not once for each place of each group.
     assert len(whole) <= 4 * 100 + 1
+
+
+def ladder(size: int, groups: int) -> Graph:
+    """A long chain, and an edge from each box to one far away: more bends than can be placed."""
+    random_ = random.Random(3)
+    names = [f"n{number}" for number in range(size)]
+    made = [Box(name, f"g{number * groups // size}", 80, 36) for number, name in enumerate(names)]
+    far = [(random_.randrange(size // 2), random_.randrange(size // 2, size)) for _ in names]
+    return made, list(dict.fromkeys([*chain(*names), *((names[a], names[b]) for a, b in far)]))
+
+
+@pytest.mark.parametrize("groups", [1, 4, 40])
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_edges_with_more_bends_than_can_be_placed_run_beside_the_boxes(
+    groups: int, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "_BENDS", 100)
+    graph = ladder(40, groups)
+    assert sum(abs(int(b[1:]) - int(a[1:])) for a, b in graph[1]) > ordering._BENDS
+    layout = lay_out(*graph, direction=direction)
+    # Four for neighbours, six with a lane, and two for each bend of those that have bends.
+    assert {4, 6} < {len(route.stops) for route in layout.routes.values()}
+    assert_readable(graph, layout)
+
+
+def test_the_longest_edges_have_lanes_and_the_others_bends() -> None:
+    size = 200
+    arcs = [
+        *pairwise(range(size)),
+        *((a, a + span) for span in (3, 90) for a in range(size - span)),
+    ]
+    done = ordered(list(range(size)), [0] * size, arcs, arcs)
+    assert {target - source for source, target in done.far} == {90}
+    assert size + 2 * (size - 3) < len(done.layer) <= size + ordering._BENDS
+    assert [(lane.first, lane.last) for lane in done.lanes] == [
+        (source + 1, target - 1) for source, target in done.far
+    ]
+
+
+def test_lanes_of_which_none_ends_before_another_begins_are_beside_each_other() -> None:
+    size = 200
+    arcs = [*pairwise(range(size)), *((a, a + 150) for a in range(0, 50, 2))]
+    done = ordered(list(range(size)), [0] * size, arcs, arcs)
+    assert len({lane.place for lane in done.lanes}) == min(len(done.lanes), ordering._LANES)
+
+
+def test_few_edges_bend_and_have_no_lane() -> None:
+    done = ordered([0, 1, 2], [0, 0, 0], [(0, 1), (1, 2), (0, 2)], ["a", "a", "a"])
+    assert (done.far, done.lanes) == ({}, [])
+
+
+def test_very_many_groups_are_in_the_order_of_a_walk_to_whom_each_talks_to_most() -> None:
+    ties = [(a, (7 * a + 1) % 600) for a in range(600)] * 2
+    order = group_order(600, ties)
+    assert sorted(order) == list(range(600))
+    place = {group: index for index, group in enumerate(order)}
+    apart = sum(abs(place[a] - place[b]) == 1 for a, b in ties)
+    assert apart > len(ties) / 2

@@ -86,7 +86,8 @@ def lay_out(
             raise ValueError(f"the edge {source!r} -> {target!r} has an end that is no box")
         if source != target:
             arcs.setdefault((number[source], number[target]), bundle)
-    group = [names.index(box.group) for box in boxes]
+    numbered = {name: index for index, name in enumerate(names)}
+    group = [numbered[box.group] for box in boxes]
     order = group_order(len(names), [(group[one], group[other]) for one, other in arcs])
     strip = {name: place for place, name in enumerate(order)}
     group = [strip[held] for held in group]
@@ -129,7 +130,7 @@ class _Plan(NamedTuple):
         right = direction == "right"
         along, extent = self._along(right)
         sizes = [box.height if right else box.width for box in self.boxes]
-        centre, strips, total = across(self.order, sizes, self.groups, right=right)
+        centre, lanes, strips, total = across(self.order, sizes, self.groups, right=right)
 
         def rectangle(start: float, length: float, low: float, high: float) -> Placed:
             a, b, c, d = round(start), round(length), round(low), round(high - low)
@@ -142,16 +143,18 @@ class _Plan(NamedTuple):
             low = centre[index] - broad // 2
             placed[box.id] = rectangle(start + (room - length) // 2, length, low, low + broad)
         around = {}
+        held: dict[str, list[int]] = {name: [] for name in self.groups}
+        for index, box in enumerate(self.boxes):
+            held[box.group].append(self.order.layer[index])
         for place, name in enumerate(self.groups):
-            held = [self.order.layer[i] for i, box in enumerate(self.boxes) if box.group == name]
             if name:
-                first, last = along[min(held)], along[max(held)]
+                first, last = along[min(held[name])], along[max(held[name])]
                 low, high = strips[place]
                 start = first[0] - PAD - (0 if right else HEADING)
                 around[name] = rectangle(start, last[0] + last[1] + PAD - start, low, high)
         routes = {
             (self.boxes[one].id, self.boxes[other].id): self._route(
-                one, other, along, centre, right, placed
+                one, other, along, centre, lanes, right, placed
             )
             for one, other in self.arcs
         }
@@ -167,6 +170,9 @@ class _Plan(NamedTuple):
         busy = [0] * (len(rooms) + 1)
         for source, _ in self.order.links:
             busy[self.order.layer[source]] += 1
+        for source, target in self.order.far:
+            busy[self.order.layer[source]] += 1
+            busy[self.order.layer[target] - 1] += 1
         begins: dict[str, int] = {}
         for index, box in enumerate(self.boxes):
             layer = self.order.layer[index]
@@ -188,6 +194,7 @@ class _Plan(NamedTuple):
         other: int,
         along: list[tuple[int, int]],
         centre: list[int],
+        lanes: list[int],
         right: bool,
         placed: Mapping[str, Placed],
     ) -> Route:
@@ -205,6 +212,10 @@ class _Plan(NamedTuple):
                     stops += [(start, centre[item]), (near, centre[item])]
             else:
                 stops += [(start, centre[item]), (start + room, centre[item])]
+        if (lane := self.order.far.get((chain[0], chain[-1]))) is not None:
+            first, last = self.order.layer[chain[0]] + 1, self.order.layer[chain[-1]] - 1
+            begin, end = along[first][0], sum(along[last])
+            stops[2:2] = [(begin, lanes[lane]), (end, lanes[lane])]
         if not right:
             stops = [(y, x) for x, y in stops]
         return Route(tuple(reversed(stops)) if turned else tuple(stops), turned)

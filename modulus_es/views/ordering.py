@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from modulus_es.views.ranks import Arc
 
+_BENDS = 3_000
+"""How many bends there are at most; what goes beyond that runs beside the nodes."""
+_LANES = 24
+_TRIES = 200_000
+"""How much may be looked at to put the groups into an order."""
 _SWEEPS, _IDLE = 12, 4
 _WORK = 90_000
 """How many links are looked at in all; where there are very many, there are fewer sweeps."""
+
+
+class Lane(NamedTuple):
+    """A straight way beside all that a group holds, from one layer to another; ``place`` counts."""
+
+    group: int
+    place: int
+    first: int
+    last: int
 
 
 @dataclass
@@ -20,14 +36,17 @@ class Ordered:
 
     A bend is where an edge passes a layer that it does not end in. Edges of one
     ``bundle`` share their bends as long as they run together. ``chains`` has the
-    nodes and bends of each arc, from layer to layer.
+    nodes and bends of each arc, from layer to layer. Where there would be too
+    many bends, the longest edges have a lane instead: ``far`` says which.
     """
 
     rows: list[list[int]]
     group: list[int]
     layer: list[int]
     chains: dict[Arc, list[int]]
-    links: list[Arc] = field(default_factory=list)
+    links: list[Arc]
+    far: dict[Arc, int]
+    lanes: list[Lane]
 
 
 def ordered(
@@ -63,7 +82,14 @@ def _with_bends(
     chains: dict[Arc, list[int]] = {}
     links: dict[Arc, None] = {}
     bends: dict[tuple[int, object, int], int] = {}
+    lanes = _lanes(layer, group, _ends(layer, arcs, bundles))
+    numbers = {way: number for number, way in enumerate(lanes)}
+    far: dict[Arc, int] = {}
     for (source, target), bundle in zip(arcs, bundles, strict=True):
+        if (source, bundle) in numbers and layer[target] > layer[source] + 1:
+            far[source, target] = numbers[source, bundle]
+            chains[source, target] = [source, target]
+            continue
         chain = [source]
         for passed in range(layer[source] + 1, layer[target]):
             bend = bends.get((source, bundle, passed))
@@ -75,7 +101,43 @@ def _with_bends(
         chain.append(target)
         chains[source, target] = chain
         links.update(dict.fromkeys(pairwise(chain)))
-    return Ordered([], group, layer, chains, list(links))
+    return Ordered([], group, layer, chains, list(links), far, list(lanes.values()))
+
+
+_Way = tuple[int, object]
+"""The edges of one source and one bundle."""
+
+
+def _ends(layer: Sequence[int], arcs: Sequence[Arc], bundles: Sequence[object]) -> dict[_Way, int]:
+    """The last layer that the edges of each source and bundle pass."""
+    ends: dict[_Way, int] = {}
+    for (source, target), bundle in zip(arcs, bundles, strict=True):
+        last = layer[target] - 1
+        if last > layer[source]:
+            ends[source, bundle] = max(last, ends.get((source, bundle), 0))
+    return ends
+
+
+def _lanes(
+    layer: Sequence[int], group: Sequence[int], ends: Mapping[_Way, int]
+) -> dict[_Way, Lane]:
+    """A lane for the longest ways, so that the others have no more bends than can be placed."""
+    shortest = sorted(ends, key=lambda way: ends[way] - layer[way[0]])
+    bends = accumulate(ends[way] - layer[way[0]] for way in shortest)
+    kept = sum(total <= _BENDS for total in bends)
+    lanes: dict[_Way, Lane] = {}
+    free: dict[int, list[int]] = defaultdict(list)
+    for way in sorted(shortest[kept:], key=lambda way: layer[way[0]]):
+        source = way[0]
+        until, first = free[group[source]], layer[source] + 1
+        place = next((index for index, end in enumerate(until) if end < first), len(until))
+        if place == len(until) < _LANES:
+            until.append(0)
+        # Where all lanes are taken, two ways share one.
+        place = place if place < _LANES else source % _LANES
+        until[place] = max(until[place], ends[way])
+        lanes[way] = Lane(group[source], place, first, ends[way])
+    return lanes
 
 
 def _walked(result: Ordered) -> list[int]:
@@ -162,9 +224,12 @@ def group_order(count: int, ties: Sequence[Arc]) -> list[int]:
     for one, other in ties:
         if one != other:
             beside[one][other] = beside[other][one] = beside[one].get(other, 0) + 1
+    tried = count * (count + sum(map(len, beside)))
+    if tried > _TRIES:
+        return _followed(beside)
     order = list(range(count))
     shortest = _stretch(order, beside)
-    for _ in range(4):
+    for _ in range(min(4, _TRIES // (tried + 1))):
         before = shortest
         for item in range(count):
             rest = [other for other in order if other != item]
@@ -174,6 +239,20 @@ def group_order(count: int, ties: Sequence[Arc]) -> list[int]:
         if shortest == before:
             break
     return order
+
+
+def _followed(beside: list[dict[int, int]]) -> list[int]:
+    """The groups as a walk meets them that goes on to whom each talks to most."""
+    seen: dict[int, None] = {}
+    for start in range(len(beside)):
+        stack = [start]
+        while stack:
+            group = stack.pop()
+            if group not in seen:
+                seen[group] = None
+                ties = beside[group]
+                stack.extend(sorted(ties, key=lambda other: (ties[other], -other)))
+    return list(seen)
 
 
 def _stretch(order: list[int], beside: list[dict[int, int]]) -> int:

@@ -25,6 +25,8 @@ def spread(
     >>> spread([0, 0, 10], [0, 4, 4], [1, 1, 1])
     [-2.0, 2.0, 10.0]
     """
+    if len(wanted) == 1:
+        return [float(wanted[0])]
     offsets: list[float] = []
     reach = 0.0
     for distance in apart:
