@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from modulus_es import Aggregate, IntegrationEvent, System, UnitOfWork, event
+from modulus_es import Aggregate, Command, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.errors import DeserializationError
 from modulus_es.records import codec_of
 from modulus_es.views.catalogue import Catalogue
@@ -114,6 +114,91 @@ def test_what_every_event_has_is_no_field_of_a_contract() -> None:
     assert contract_of(Refunded).fields == ()
 
 
+class Reserve(Command[None]):
+    item: str
+    count: int = 1
+
+
+class Look(Command[None]):
+    pass
+
+
+class Unsent(Command[None]):
+    pass
+
+
+async def ask(shipped: OrderShipped, uow: UnitOfWork) -> None:
+    uow.send(Reserve("book"), to="inventory")
+
+
+async def look(reserve: Reserve) -> None:
+    Look()
+
+
+async def see(look: Look) -> None:
+    """Nothing to do."""
+
+
+async def rest(unsent: Unsent) -> None:
+    """Nothing to do."""
+
+
+def asking() -> System:
+    system = System(seed=1)
+    system.module("billing").on(OrderShipped)(ask)
+    inventory = system.module("inventory")
+    inventory.handles(Reserve)(look)
+    inventory.handles(Look)(see)
+    inventory.handles(Unsent)(rest)
+    return system
+
+
+def test_a_command_that_a_handler_sends_to_another_module_is_a_contract() -> None:
+    reserve = asking().catalogue()["Reserve"]
+    assert (reserve.kind, reserve.publishers) == ("command", ("billing",))
+    assert reserve.consumers == (("inventory", "look"),)
+    assert reserve.fields == (Field("item", "str"), Field("count", "int", False))
+    assert reserve.json_schema["required"] == ["item"]
+
+
+def test_a_command_that_stays_in_its_module_is_no_contract() -> None:
+    assert [contract.name for contract in asking().catalogue()] == ["OrderShipped", "Reserve"]
+
+
+async def test_a_command_that_was_seen_on_the_bus_is_a_contract() -> None:
+    system = asking()
+    await system.module("inventory").bus.send(Look(), to="inventory")
+    look = system.catalogue()["Look"]
+    assert (look.kind, look.publishers, look.consumers) == (
+        "command", ("inventory",), (("inventory", "see"),),
+    )  # fmt: skip
+
+
+def test_a_field_that_a_command_requires_anew_is_named(tmp_path: Path) -> None:
+    file = asking().catalogue().save(tmp_path / "catalogue.json")
+    changed = asking()
+
+    class Reserve(Command[None]):
+        item: str
+        count: int
+
+    async def look(reserve: Reserve) -> None:
+        """Nothing to do."""
+
+    changed.module("inventory").forget("look")
+    changed.module("inventory").handles(Reserve)(look)
+    assert [str(change) for change in changed.catalogue().check(file)] == [
+        "Reserve.count had a default and is required now"
+    ]
+
+
+def test_a_catalogue_that_was_saved_before_it_knew_commands_is_read(tmp_path: Path) -> None:
+    file = contract(TOTAL).save(tmp_path / "catalogue.json")
+    file.write_text(file.read_text("utf-8").replace(',\n      "kind": "event"', ""), "utf-8")
+    assert "kind" not in file.read_text("utf-8")
+    assert contract(TOTAL).check(file) == []
+
+
 def valid(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
     """Whether a value is as its schema says: the few words of JSON Schema that we write."""
     if "$ref" in schema:
@@ -178,6 +263,7 @@ def colours(**members: str) -> Catalogue:
     [
         (contract(TOTAL), Catalogue([]), "Paid is gone"),
         (contract(version=2), contract(), "Paid was version 2 and is version 1"),
+        (contract(), contract(kind="command"), "Paid was an event and is a command"),
         (contract(TOTAL, NOTE), contract(TOTAL), "Paid.note was removed"),
         (contract(TOTAL), contract(Field("sum", "int")), "Paid.total was renamed to sum"),
         (contract(TOTAL), contract(Field("total", "str")), "Paid.total was int and is str"),
@@ -269,6 +355,9 @@ def test_the_text_has_every_contract_with_its_fields() -> None:
     assert "  total: Decimal | None (may be missing)" in lines
     assert "  where Item is sku: str, colour: Colour" in lines
     assert "  published by nobody; consumed by inventory reserve" in lines
+    lines = asking().catalogue().to_text().splitlines()
+    assert "Reserve, a command, version 1" in lines
+    assert "  sent by billing; handled by inventory look" in lines
 
 
 def test_the_frame_has_a_row_for_each_field_and_keeps_its_dtypes_when_empty() -> None:

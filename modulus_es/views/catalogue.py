@@ -25,11 +25,11 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _FORMAT = 1
-_HEADS = ("contract", "version", "fields", "published by", "consumed by")
+_HEADS = ("contract", "kind", "version", "fields", "published by", "consumed by")
 
 
 class Catalogue:
-    """The contracts of a system, in order of their names.
+    """The contracts of a system, in order of their names: events and commands.
 
     >>> from modulus_es.views.contracts import Field
     >>> catalogue = Catalogue([Contract("OrderCreated", 1, (Field("total", "int"),))])
@@ -41,6 +41,8 @@ class Catalogue:
     OrderCreated, version 1
       total: int
       published by nobody; consumed by nobody
+    >>> catalogue.to_html()[:53]
+    '<table><caption>Event catalogue: 1 contract</caption>'
     """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
@@ -79,7 +81,8 @@ class Catalogue:
     def check(self, file: str | Path) -> list[Change]:
         """Every change since the catalogue in ``file`` that would break a consumer.
 
-        That is a contract that is gone or has a lower version; a field that was
+        That is a contract that is gone, has a lower version, or was an event and
+        is a command; a field that was
         removed, renamed or retyped, has lost its default or was added without
         one; and a member of an enum that was added, removed or changed. What
         else was added passes. Raises `DeserializationError` where the file is no
@@ -115,6 +118,7 @@ class Catalogue:
         return pd.DataFrame(
             {
                 "contract": columns.text([contract.name for contract, _ in rows]),
+                "kind": columns.text([contract.kind for contract, _ in rows]),
                 "version": columns.integers([contract.version for contract, _ in rows]),
                 "field": columns.text([field.name if field else None for _, field in rows]),
                 "type": columns.text([field.type if field else None for _, field in rows]),
@@ -163,7 +167,8 @@ def _fields(contract: Contract) -> list[str]:
 
 def _lines(contract: Contract) -> Iterator[str]:
     said = f" - {shown(contract.description)}" if contract.description else ""
-    yield f"{shown(contract.name)}, version {contract.version}{said}"
+    kind = ", a command" if contract.kind == "command" else ""
+    yield f"{shown(contract.name)}{kind}, version {contract.version}{said}"
     yield from (f"  {line}" for line in _fields(contract))
     for name, held in contract.types.items():
         inside = ", ".join(f"{shown(field.name)}: {shown(field.type)}" for field in held)
@@ -172,7 +177,10 @@ def _lines(contract: Contract) -> Iterator[str]:
         inside = ", ".join(f"{shown(member)} = {shown(said)}" for member, said in members.items())
         yield f"  where {shown(name)} is {inside}"
     published, consumed = shown(_published(contract)), shown(_consumed(contract))
-    yield f"  published by {published}; consumed by {consumed}"
+    if contract.kind == "command":
+        yield f"  sent by {published}; handled by {consumed}"
+    else:
+        yield f"  published by {published}; consumed by {consumed}"
 
 
 def _row(contract: Contract) -> str:
@@ -181,7 +189,7 @@ def _row(contract: Contract) -> str:
     if contract.description:
         name += f"<br><small>{escaped(shown(contract.description))}</small>"
     cells = (
-        str(contract.version), fields, escaped(shown(_published(contract))),
+        contract.kind, str(contract.version), fields, escaped(shown(_published(contract))),
         escaped(shown(_consumed(contract))),
     )  # fmt: skip
     return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'

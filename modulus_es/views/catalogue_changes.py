@@ -11,8 +11,8 @@ from modulus_es.views.contracts import Contract, Field
 class Change(NamedTuple):
     """A change that would break a consumer.
 
-    ``kind`` is gone, version, removed, renamed, retyped, required, added or
-    member; ``field`` is empty where the whole contract is meant.
+    ``kind`` is gone, kind, version, removed, renamed, retyped, required, added
+    or member; ``field`` is empty where the whole contract is meant.
 
     >>> print(Change("gone", "OrderCreated", "", "OrderCreated is gone"))
     OrderCreated is gone
@@ -25,6 +25,9 @@ class Change(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+
+_A = {"event": "an event", "command": "a command"}
 
 
 def changes(before: Iterable[Contract], after: Iterable[Contract]) -> list[Change]:
@@ -46,6 +49,8 @@ def _of_contract(old: Contract, new: Contract | None) -> Iterator[Change]:
     if new is None:
         yield Change("gone", name, "", f"{name} is gone")
         return
+    if new.kind != old.kind:
+        yield Change("kind", name, "", f"{name} was {_A[old.kind]} and is {_A[new.kind]}")
     if new.version < old.version:
         said = f"{name} was version {old.version} and is version {new.version}"
         yield Change("version", name, "", said)

@@ -1,4 +1,4 @@
-"""Integration events as contracts: their fields, their types, their JSON Schema."""
+"""What crosses the bus as contracts: its fields, their types, their JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from modulus_es.codec.compiler import Compiler
 from modulus_es.codec.hints import current, declared_fields, resolve
 from modulus_es.codec.plan import type_name
 from modulus_es.errors import UnsupportedFieldError
+from modulus_es.messages import Command
 from modulus_es.naming import stable_name
 
 _NONE = re.compile(r"\bNoneType\b")
@@ -36,10 +37,11 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """An integration event: what its body holds, who publishes it and who consumes it.
+    """An integration event or a command: what its body holds, who sends it, who takes it.
 
     ``types`` has the fields of the records that its fields mention, ``enums``
-    the members of the enums, by name; ``consumers`` are (module, handler) pairs.
+    the members of the enums, by name; ``publishers`` are modules, ``consumers``
+    (module, handler) pairs. ``kind`` is event or command.
 
     >>> Contract("OrderCreated", 1, (Field("total", "int"),)).fields[0].type
     'int'
@@ -54,12 +56,13 @@ class Contract(msgspec.Struct, frozen=True):
     consumers: tuple[tuple[str, str], ...] = ()
     description: str = ""
     json_schema: dict[str, Any] = msgspec.field(default_factory=dict, name="schema")
+    kind: Literal["event", "command"] = "event"
 
 
 def contract_of(
     cls: Any, publishers: tuple[str, ...] = (), consumers: tuple[tuple[str, str], ...] = ()
 ) -> Contract:
-    """The contract that an integration event's class is.
+    """The contract that the class of an integration event or of a command is.
 
     A class that mentions a name which is not defined has no fields yet, and
     says so in its description.
@@ -91,6 +94,7 @@ def contract_of(
     return Contract(
         name, version, fields, dict(sorted(types.items())), dict(sorted(enums.items())),
         publishers, consumers, said, {"$schema": _DIALECT, **schema},
+        "command" if issubclass(cls, Command) else "event",
     )  # fmt: skip
 
 
