@@ -10,8 +10,8 @@ import paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 from uuid import UUID
 
 import eventsourcing.domain as es
@@ -49,6 +49,9 @@ __all__ = [
     "event",
     "event_classes",
 ]
+
+
+Recording = TypeVar("Recording", bound=Callable[..., None] | property)
 
 
 class Snapshot(es.Snapshot):
@@ -118,12 +121,18 @@ class Aggregate(es.Aggregate):
         _home: tuple[str, str]
         snapshot_interval: ClassVar[int | None]
         """From how many events on a rebuilt aggregate is kept as a snapshot; None for never."""
+
+        class Event(RecordedEvent):
+            """The base of an aggregate's events."""
+
+        class Created(AggregateCreated):
+            """The base of its first one."""
     else:
         # Not annotated: eventsourcing takes a class with annotations for a dataclass.
         snapshot_interval = 500
+        Event = RecordedEvent
+        Created = AggregateCreated
 
-    Event = RecordedEvent
-    Created = AggregateCreated  # type: ignore[assignment]
     Snapshot = Snapshot
 
     def __init_subclass__(
@@ -221,6 +230,17 @@ def event_classes(cls: type[Any]) -> Iterator[type[RecordedEvent]]:
             yield value
 
 
+@overload
+def event(spec: Recording, /) -> Recording: ...
+@overload
+def event(
+    spec: str | type[RecordedEvent] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 1,
+    upcast: Upcast | Mapping[int, Upcast] | None = None,
+) -> Callable[[Recording], Recording]: ...
 def event(
     spec: Any = None,
     /,

@@ -34,7 +34,7 @@ RECORDED = (
 """What an event has that an aggregate records."""
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class DomainEvent:
     """Something that happened in a module's domain; it stays in its module and process.
 
@@ -127,7 +127,7 @@ class RecordedEvent(DomainEvent, es.Aggregate.Event, metaclass=_EventType):
     recorded_by: ClassVar[str | None] = None
 
     @property
-    def occurred_on_utc(self) -> datetime:  # type: ignore[override]
+    def occurred_on_utc(self) -> datetime:  # type: ignore[override]  # a field there
         """When it happened, in UTC."""
         return self.timestamp
 

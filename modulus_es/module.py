@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from uuid import UUID
 
 from modulus_es.bindings import Bindings
@@ -13,12 +13,12 @@ from modulus_es.boxes import DeadLetter, Inbox, Outbox, dead_letters
 from modulus_es.bus import MessageBus
 from modulus_es.consumer import Consumer
 from modulus_es.dispatcher import STRATEGIES, Dispatcher, Strategy
-from modulus_es.domain import Aggregate, DomainEvent, event_classes
+from modulus_es.domain import Aggregate, DomainEvent, RecordedEvent, event_classes
 from modulus_es.errors import DeserializationError, StaleSystemError
 from modulus_es.handlers import Handler
 from modulus_es.mapper import EventMapper, Recorded
 from modulus_es.mediator import Mediator
-from modulus_es.messages import Command, Query, StreamQuery
+from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery
 from modulus_es.naming import Registry
 from modulus_es.projector import replay
 from modulus_es.registrations import Registrations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Module:
@@ -65,7 +66,7 @@ class Module:
         self.system, self.name, self.store = system, name, store
         self.registry = Registry(f"module {name}")
         mapper_class = type("ModuleMapper", (EventMapper,), {"registry": self.registry})
-        self.mapper: EventMapper = store.factory.mapper(mapper_class=mapper_class)  # type: ignore[assignment]
+        self.mapper = cast("EventMapper", store.factory.mapper(mapper_class=mapper_class))
         self.repository = Repository(self, self.mapper)
         self.registrations = Registrations(self)
         self.dispatcher = Dispatcher(self)
@@ -158,6 +159,24 @@ class Module:
 
     # What is registered
 
+    @overload
+    def handles(
+        self,
+        message: type[Command[Any] | Query[Any] | StreamQuery[Any]],
+        *,
+        name: str | None = None,
+        retry: Retry | None = None,
+        retry_conflicts: int | None = None,
+    ) -> Callable[[H], H]: ...
+    @overload
+    def handles(
+        self,
+        message: H,
+        *,
+        name: str | None = None,
+        retry: Retry | None = None,
+        retry_conflicts: int | None = None,
+    ) -> H: ...
     def handles(
         self,
         message: Any,
@@ -176,6 +195,26 @@ class Module:
             "handles", message, name=name, retry=retry, retry_conflicts=retry_conflicts
         )
 
+    @overload
+    def on(
+        self,
+        message: type[DomainEvent | IntegrationEvent],
+        *,
+        phase: str | None = None,
+        retry: Retry | None = None,
+        ordered: bool | None = None,
+        name: str | None = None,
+    ) -> Callable[[H], H]: ...
+    @overload
+    def on(
+        self,
+        message: H,
+        *,
+        phase: str | None = None,
+        retry: Retry | None = None,
+        ordered: bool | None = None,
+        name: str | None = None,
+    ) -> H: ...
     def on(
         self,
         message: Any,
@@ -196,6 +235,12 @@ class Module:
             "on", message, phase=phase, retry=retry, ordered=ordered, name=name
         )
 
+    @overload
+    def projects(
+        self, message: type[RecordedEvent], *, name: str | None = None
+    ) -> Callable[[H], H]: ...
+    @overload
+    def projects(self, message: H, *, name: str | None = None) -> H: ...
     def projects(self, message: Any, *, name: str | None = None) -> Any:
         """Register a projector: recorded domain event to integration events, or None.
 

@@ -15,12 +15,22 @@ from modulus_es.unit_of_work import UnitOfWork
 class Order(Aggregate):
     """What is placed."""
 
-    @event("Placed")  # type: ignore[untyped-decorator]
+    class Placed(Aggregate.Created):
+        """It was placed."""
+
+        number: str
+
+    class Noted(Aggregate.Event):
+        """Something was written on it."""
+
+        text: str
+
+    @event(Placed)
     def __init__(self, number: str) -> None:
         self.number = number
         self.notes = 0
 
-    @event("Noted")  # type: ignore[untyped-decorator]
+    @event(Noted)
     def note(self, text: str) -> None:
         """Write something on it."""
         self.notes += 1
@@ -29,7 +39,7 @@ class Order(Aggregate):
 class Reservation(Aggregate):
     """What the inventory makes for each order."""
 
-    @event("Made")  # type: ignore[untyped-decorator]
+    @event("Made")
     def __init__(self, number: str) -> None:
         self.number = number
 
@@ -79,15 +89,13 @@ class Shop:
         """Make an order."""
         order = Order(command.number)
         uow.add(order)
-        order_id: UUID = order.id
-        return order_id
+        return order.id
 
     async def note_order(self, command: NoteOrder, uow: UnitOfWork) -> int:
         """Write something on an order."""
         order = await uow.get(Order, command.order_id)
         order.note(command.text)
-        notes: int = order.notes
-        return notes
+        return order.notes
 
     async def reserve(self, created: OrderCreated, uow: UnitOfWork) -> None:
         """Make a reservation, unless it is to fail."""
@@ -122,6 +130,6 @@ class Shop:
         assert events.event_id.is_unique
 
 
-def order_created(placed: Any) -> OrderCreated:
+def order_created(placed: Order.Placed) -> OrderCreated:
     """The projector of the orders."""
     return OrderCreated(placed.number)

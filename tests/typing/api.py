@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import assert_type
 from uuid import UUID
 
@@ -11,12 +12,14 @@ from modulus_es import (
     Command,
     IntegrationEvent,
     Query,
+    QueryHandler,
     Result,
     Run,
     Step,
     StreamQuery,
     System,
     UnitOfWork,
+    event,
 )
 
 
@@ -37,7 +40,66 @@ class OrderCreated(IntegrationEvent):
 
 
 class Order(Aggregate):
-    pass
+    class Placed(Aggregate.Created):
+        customer: str
+
+    class Shipped(Aggregate.Event):
+        carrier: str
+
+    @event(Placed)
+    def __init__(self, customer: str) -> None:
+        self.customer = customer
+
+    @event(Shipped)
+    def ship(self, carrier: str) -> None:
+        self.carrier = carrier
+
+    @event("Closed")
+    def close(self) -> None: ...
+
+    @event
+    def reopen(self) -> None: ...
+
+
+orders = System(seed=7).module("orders")
+
+
+@orders.handles(PlaceOrder)
+async def place_order(command: PlaceOrder, uow: UnitOfWork) -> UUID:
+    order = Order(command.customer)
+    uow.add(order)
+    return order.id
+
+
+@orders.projects(Order.Placed)
+def order_created(placed: Order.Placed) -> OrderCreated:
+    assert_type(placed.occurred_on_utc, datetime)
+    return OrderCreated(placed.originator_id)
+
+
+@orders.on(Order.Placed, phase="before_commit")
+def check(placed: Order.Placed) -> None:
+    assert_type(placed.id, UUID)
+    assert_type(placed.customer, str)
+
+
+@orders.on(OrderCreated)
+class Reserve:
+    async def handle(self, created: OrderCreated) -> None: ...
+
+
+@orders.handles
+class CountThem(QueryHandler[CountOrders]):
+    def handle(self, query: CountOrders) -> int:
+        return 3
+
+
+async def what_a_decorator_leaves_as_it_is(order: Order) -> None:
+    assert_type(await place_order(PlaceOrder("Ada"), UnitOfWork(orders)), UUID)
+    assert_type(Reserve(), Reserve)
+    assert_type(CountThem(), CountThem)
+    assert_type(Order("Ada").ship("DHL"), None)
+    assert_type(order.id, UUID)
 
 
 async def requests(system: System) -> None:

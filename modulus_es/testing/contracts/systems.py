@@ -107,7 +107,7 @@ class SystemContract:
     @promise()
     async def test_types_come_back_equal(self, bench: SystemBench) -> None:
         class Priced(Aggregate):
-            @event("Set")  # type: ignore[untyped-decorator]
+            @event("Set")
             def __init__(self, price: Decimal, at: datetime, tags: frozenset[str]) -> None:
                 self.price, self.at, self.tags = price, at, tags
 
