@@ -136,7 +136,7 @@ class LoggingBehavior:
         try:
             result = await proceed()
         except Exception as error:
-            logger.error("%s raised %s: %s", name, type(error).__name__, error)  # noqa: TRY400
+            logger.error("%s raised %s: %s", name, type(error).__name__, error)  # noqa: TRY400 - it is raised on
             raise
         if result:
             logger.info("%s succeeded", name)
@@ -187,7 +187,7 @@ _plans: WeakKeyDictionary[Services, dict[str, Plan]] = WeakKeyDictionary()
 
 def _validators_of(request: type, services: Services) -> Plan:
     plans = _plans.setdefault(services, {})
-    validator: Any = Validator[request]  # type: ignore[valid-type]
+    validator: Any = Validator[request]  # type: ignore[valid-type]  # known only now
     key = key_of(validator)
     if key not in plans:
         plans[key] = services.many(validator)

@@ -40,7 +40,7 @@ def to_utc(moment: datetime, what: str = "a time") -> datetime:
     if not isinstance(moment, datetime):
         raise TypeError(f"{what} is a datetime with a time zone, not {moment!r}")
     # What is no time at all, such as pandas' NaT, is a datetime that equals nothing.
-    if moment != moment or moment.tzinfo is None:  # noqa: PLR0124
+    if moment != moment or moment.tzinfo is None:  # noqa: PLR0124 - NaT
         raise ValueError(
             f"{what} needs a time zone, such as datetime(..., tzinfo=UTC); got {moment.isoformat()}"
         )

@@ -238,7 +238,7 @@ class PublishError(ModulusError, ExceptionGroup[Exception]):
         super().__init__(message, exceptions)
         self.result = result
 
-    def derive(self, excs: Sequence[Exception]) -> PublishError:  # type: ignore[override]
+    def derive(self, excs: Sequence[Exception]) -> PublishError:  # type: ignore[override]  # it is not generic
         """Keep class and result when ``except*`` splits the group."""
         return PublishError(self.message, excs, self.result)
 

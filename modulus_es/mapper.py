@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -47,7 +47,7 @@ class _Kind:
         self.codec = codec_of(cls)
         self.version: int = getattr(cls, "class_version", 1)
         self._compiled: Compiled | None = None
-        self._decode: Callable[[bytes], Any] | None = None
+        self._decode: Any = None
 
     def read(self, data: bytes) -> tuple[Recorded, dict[str, Any]] | None:
         """What is stored and its fields, in one go; None where that does not do."""
@@ -57,7 +57,7 @@ class _Kind:
             self._decode = msgspec.json.Decoder(whole).decode
             self._compiled = compiled
         try:
-            recorded = self._decode(data)  # type: ignore[misc]
+            recorded = self._decode(data)
             if recorded.version < self.version:
                 return None
             values = _as_dict(recorded.data)

@@ -38,9 +38,10 @@ def define(cls: type, name: str | None = None) -> None:
             f"{qualified_name(cls)}: the name {name!r} is not one: use letters, digits, '_', '.', "
             "'-', at most 200, beginning with a letter"
         )
-    cls.__pinned_name__ = name  # type: ignore[attr-defined]
-    cls.__stable_name__ = name or qualified_name(cls)  # type: ignore[attr-defined]
-    cls.__definition__ = next(_definitions)  # type: ignore[attr-defined]
+    noted: Any = cls
+    noted.__pinned_name__ = name
+    noted.__stable_name__ = name or qualified_name(cls)
+    noted.__definition__ = next(_definitions)
 
 
 def stable_name(cls: type) -> str:

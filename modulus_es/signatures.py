@@ -197,7 +197,7 @@ def _visible_names(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(function, type):
-        written = (function.__init__, function.__new__)  # type: ignore[misc]
+        written = (function.__init__, function.__new__)  # type: ignore[misc]  # no object of it
         function = next((f for f in written if isinstance(f, types.FunctionType)), function)
     elif not isinstance(function, types.FunctionType | types.MethodType):
         function = type(function).__call__

@@ -66,7 +66,7 @@ class Compiler:
         if origin is Literal:
             return self._literal(hint, arguments, bindings)
         if origin in _CONTAINERS:
-            if not arguments and hint not in (tuple[()], typing.Tuple[()]):  # noqa: UP006
+            if not arguments and hint not in (tuple[()], typing.Tuple[()]):  # noqa: UP006 - both are written
                 arguments = _CONTAINERS[origin]
             return self._container(hint, origin, arguments, bindings)
         if _is_alias(origin):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -25,12 +26,13 @@ _to_json = msgspec.json.Encoder().encode
 
 def list_plan(item: Plan) -> Plan:
     """``list[T]``: a JSON array."""
-    return _array_plan(list, item, f"list[{item.tag}]", list[item.wire])  # type: ignore[name-defined]
+    return _array_plan(list, item, f"list[{item.tag}]", GenericAlias(list, item.wire))
 
 
 def variadic_tuple_plan(item: Plan) -> Plan:
     """``tuple[T, ...]``: a JSON array of any length."""
-    return _array_plan(tuple, item, f"tuple[{item.tag}, ...]", tuple[item.wire, ...])  # type: ignore[name-defined]
+    wire = GenericAlias(tuple, (item.wire, ...))
+    return _array_plan(tuple, item, f"tuple[{item.tag}, ...]", wire)
 
 
 def _array_plan(cls: Any, item: Plan, tag: str, wire: Any) -> Plan:
@@ -125,7 +127,7 @@ def tuple_plan(items: list[Plan]) -> Plan:
         tag,
         (tuple,),
         ("array",),
-        wire=tuple[tuple(item.wire for item in items)],  # type: ignore[misc]
+        wire=GenericAlias(tuple, tuple(item.wire for item in items)),
         pack=pack,
         unpack=unpack if unpacks else None,
         direct=all(item.direct for item in items),
@@ -166,7 +168,7 @@ def dict_plan(key: Plan, value: Plan) -> Plan:
         f"dict[{key.tag}, {value.tag}]",
         (dict,),
         ("object",),
-        wire=dict[key.wire, value.wire],  # type: ignore[name-defined]
+        wire=GenericAlias(dict, (key.wire, value.wire)),
         pack=pack,
         unpack=unpack if unpack_key or unpack_value else None,
         direct=direct,
@@ -198,7 +200,7 @@ def _pairs_plan(key: Plan, value: Plan) -> Plan:
         f"dict[{key.tag}, {value.tag}]",
         (dict,),
         ("array",),
-        wire=list[pair.wire],  # type: ignore[name-defined]
+        wire=GenericAlias(list, pair.wire),
         pack=pack,
         unpack=lambda raw: dict(unpack(raw) if unpack else raw),
     )

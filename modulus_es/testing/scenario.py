@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from modulus_es.domain import Aggregate
 from modulus_es.mapper import upcast
@@ -124,7 +124,7 @@ class AggregateGiven(Generic[A]):
 
     def _take(self, answer: Any) -> None:
         if isinstance(answer, Aggregate):
-            self._subject = answer  # type: ignore[assignment]
+            self._subject = cast("A", answer)
         if self._subject is not None:
             self._past.take(self._subject)
 

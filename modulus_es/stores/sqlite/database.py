@@ -6,6 +6,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from datetime import datetime
+from typing import cast
 
 from eventsourcing.utils import Environment
 
@@ -107,13 +108,13 @@ class SQLiteDatabase:
 
     def _times_of_events(self, module: str) -> list[datetime]:
         """When the last events of a module happened, as far as they can be read here."""
-        mapper = self._factory(module).mapper(mapper_class=EventMapper)
+        mapper = cast("EventMapper", self._factory(module).mapper(mapper_class=EventMapper))
         recorder = ModulusApplicationRecorder(self._datastore, module=module)
         last = recorder.max_notification_id() or 0
         times: list[datetime] = []
         for stored in recorder.select_notifications(last - _LAST_EVENTS + 1, _LAST_EVENTS):
             with suppress(DeserializationError):
-                times.append(mapper.read(stored).at)  # type: ignore[attr-defined]
+                times.append(mapper.read(stored).at)
         return times
 
 

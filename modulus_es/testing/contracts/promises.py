@@ -66,7 +66,7 @@ def promise(needs: Flag | None = None) -> Callable[[Test], Callable[[Any, Any], 
         def run(self: Any, bench: Bench) -> None:
             asyncio.run(keep(self, bench))
 
-        run.needs = needs  # type: ignore[attr-defined]
+        vars(run)["needs"] = needs
         return run
 
     return decorate
