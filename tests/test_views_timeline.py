@@ -19,6 +19,7 @@ from modulus_es.views.glyphs import MEANINGS, moment, span
 from modulus_es.views.lives import causes_of, lanes_of, lives_of
 from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark, marks_from
 from modulus_es.views.scene import Group, Label
+from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import AXES, Timeline
 from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, lasting, micros
@@ -206,6 +207,25 @@ def test_a_projected_message_is_traced_to_the_message_before_it() -> None:
     causes = {"e2": "e1", "e1": "m1", "m1": None}
     (mark, *_) = marks_from(orders(row), [], [], causes=causes)
     assert mark.causation_id == "m1"
+
+
+def test_what_led_to_what_goes_to_networkx() -> None:
+    graph = Timeline(story()).to_networkx()
+    led = [
+        [(graph.nodes[end]["handler"], graph.nodes[end]["outcome"]) for end in edge]
+        for edge in graph.edges
+    ]
+    assert led == [
+        [(OUTBOX, "recorded"), ("reserve", "dead")],
+        [(OUTBOX, "recorded"), ("reserve", "done")],
+    ]
+    _, died, _, _ = (held for _, held in graph.nodes(data=True))
+    assert (died["module"], died["type"], died["attempts"]) == ("inventory", "OrderCreated", 2)
+    assert (died["message_id"], died["began"], died["ended"]) == ("m1", at(0), at(5))
+
+
+def test_who_told_whom_what_goes_to_mermaid() -> None:
+    assert Timeline(story()).to_mermaid() == SequenceDiagram(story()).to_mermaid()
 
 
 def test_nothing_has_no_marks() -> None:

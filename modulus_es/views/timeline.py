@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modulus_es.clock import iso, to_utc
+from modulus_es.views import timeline_exports
 from modulus_es.views.counting import all_counted, counted, plural
 from modulus_es.views.lives import lanes_of, lives_of
 from modulus_es.views.marks import KINDS, MOMENTS, SPANS, Mark
@@ -225,6 +226,14 @@ class Timeline(Picture):
         return pd.DataFrame(made)[
             [*order, "correlation_id", "causation_id", "error", "text", "open"]
         ]
+
+    def to_mermaid(self) -> str:
+        """The same as a Mermaid sequence diagram, for Markdown that renders it."""
+        return timeline_exports.to_mermaid(self)
+
+    def to_networkx(self) -> Any:
+        """What led to what, as a ``networkx.DiGraph``; a node is a message in a lane."""
+        return timeline_exports.to_networkx(self)
 
     def __repr__(self) -> str:
         if not self.marks:
