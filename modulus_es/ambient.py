@@ -34,20 +34,21 @@ def make_last(source: Source) -> None:
     _last = source
 
 
-def chosen() -> Source | None:
-    """The source that was made current here, and stays it whatever others are made meanwhile."""
-    return _chosen.get()
+# Not functions of ours around these: every event that is published calls them.
+chosen = _chosen.get
+"""The source that was made current here, and stays it whatever others are made meanwhile."""
 
+choose = _chosen.set
+"""Make a source current from here on, until `unchoose` of the token that it answers."""
 
-def choose(source: Source) -> Token[Source | None]:
-    """Make ``source`` current from here on, until `unchoose`."""
-    return _chosen.set(source)
+reset = _chosen.reset
+"""Undo what `choose` did; raises `ValueError` elsewhere than where that was."""
 
 
 def unchoose(token: Token[Source | None]) -> None:
     """Undo what `choose` did."""
     try:
-        _chosen.reset(token)
+        reset(token)
     except ValueError:
         # Its event loop was closed under it: what ends it now runs elsewhere, and
         # where it was chosen is gone.

@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 
 from modulus_es.answers import as_result
-from modulus_es.dispatcher import failure_of
 from modulus_es.envelope import Envelope
 from modulus_es.errors import (
     DeserializationError,
@@ -18,6 +17,7 @@ from modulus_es.errors import (
     PublishError,
     SimulatedCrash,
 )
+from modulus_es.failures import failure_of
 from modulus_es.groups import Group
 from modulus_es.handlers import Handler
 from modulus_es.mapper import upcast

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
-from modulus_es import ambient
+from modulus_es.ambient import choose, chosen, unchoose
 from modulus_es.cascade import UNTRACKED, deeper
-from modulus_es.domain import DomainEvent, RecordedEvent
-from modulus_es.errors import CascadeDepthError, ModulusError, PublishError, ServiceError
-from modulus_es.handlers import NO_SHORTCUT, Handler, Shortcut
-from modulus_es.naming import place_of, stable_name
+from modulus_es.domain import DomainEvent
+from modulus_es.errors import CascadeDepthError
+from modulus_es.event_plan import EventPlan, planned
+from modulus_es.failures import (
+    cancelled_itself,
+    failure_of,
+    failures_of,
+    is_endless,
+    leaves,
+    noted,
+    publish_error,
+)
+from modulus_es.handlers import Handler
+from modulus_es.short_way import Way, short_way
 from modulus_es.trace import TraceRecord, made_of_facts
 from modulus_es.turns import Turns, give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
@@ -29,21 +37,6 @@ _EVERY = 256  # published events from one turn of the event loop to the next: mo
 STRATEGIES: tuple[Strategy, ...] = ("sequential", "parallel", "stop_on_first_failure")
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What an event class means here, worked out once and again after a registration."""
-
-    before: tuple[Handler, ...]
-    after: tuple[tuple[Handler, Any, Any], ...]  # each with its shortcut
-    projectors: tuple[Handler, ...]
-    module: str
-    type_name: str
-    before_names: str
-    after_names: str
-    says_correlation: bool
-    changes: int
-
-
 class Dispatcher:
     """The domain event handlers and projectors of one module.
 
@@ -54,21 +47,38 @@ class Dispatcher:
     def __init__(self, module: Module) -> None:
         self._module = module
         system = self._system = module.system
-        self._services, self._cascades = system.services, system.cascades
+        self._cascades = system.cascades
         self._turns = Turns(_EVERY)
         self._trace, self._clock = system.trace, system.clock
         self.handlers: dict[str, list[Handler]] = {}
         self.projectors: dict[str, list[Handler]] = {}
         self.has_before_commit = False
-        self.strategy: Strategy = "sequential"
-        self._plans: dict[type, _Plan] = {}
+        self._strategy: Strategy = "sequential"
+        self._plans: dict[type, EventPlan] = {}
+        # Of events that have been published; it holds until something changes.
+        self.short: dict[type, Way] = {}
+        system.services.when_changed(self._forget)
+
+    @property
+    def strategy(self) -> Strategy:
+        """How the handlers of an event are run, unless its publishing says otherwise."""
+        return self._strategy
+
+    @strategy.setter
+    def strategy(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self.short.clear()
 
     def changed(self) -> None:
         """A registration changed."""
-        self._plans.clear()
+        self._forget()
         self.has_before_commit = any(
             handler.phase == "before_commit" for each in self.handlers.values() for handler in each
         )
+
+    def _forget(self) -> None:
+        self._plans.clear()
+        self.short.clear()
 
     def projectors_of(self, cls: type) -> tuple[Handler, ...]:
         """The projectors of an event class, in the order registered."""
@@ -77,7 +87,7 @@ class Dispatcher:
     def handlers_of(self, cls: type) -> tuple[Handler, ...]:
         """The handlers of an event class, of both phases, before-commit ones first."""
         plan = self._plan(cls)
-        return (*plan.before, *(handler for handler, *_ in plan.after))
+        return (*plan.before, *(handler for handler, _ in plan.after))
 
     async def before_commit(self, event: DomainEvent, uow: UnitOfWork) -> None:
         """Run the before-commit handlers inside the unit of work; a failure aborts it."""
@@ -90,7 +100,7 @@ class Dispatcher:
                 try:
                     await handler.run(event, uow)
                 except BaseException as error:
-                    failure = _noted(handler, event, failure_of(handler.name, error))
+                    failure = noted(handler, event, failure_of(handler.name, error))
                     if failure is error:
                         raise
                     raise failure from error
@@ -107,20 +117,19 @@ class Dispatcher:
             plan = self._plan(type(event))
             if plan.after:
                 failures.extend(await self._run_all(plan, event, uow, strategy))
-                if _is_endless(failures):
+                if is_endless(failures):
                     break
         if failures:
-            raise _publish_error([event for event, _ in events], failures)
+            raise publish_error([event for event, _ in events], failures)
 
-    def publish(
-        self, event: DomainEvent, strategy: Strategy | None = None
-    ) -> Coroutine[Any, Any, object]:
+    def publish(self, event: DomainEvent, strategy: Strategy | None) -> Coroutine[Any, Any, object]:
         """Publish an event that belongs to no unit of work: its phases run at once."""
-        plan = self._plans.get(type(event))
-        if plan is None or plan.changes != self._services.changes:
-            plan = self._plan(type(event))
+        check_event(event, strategy)
+        plan = self._plan(type(event))
         if plan.before:
             return self._in_a_unit(event, strategy)
+        if plan.is_short and self._strategy == "sequential":
+            self.short[type(event)] = short_way(plan, self._system, self._turns, self)
         return self._run_all(plan, event, None, strategy)
 
     async def _in_a_unit(self, event: DomainEvent, strategy: Strategy | None) -> None:
@@ -130,9 +139,23 @@ class Dispatcher:
         uow.note(event, strategy)
         await in_unit(uow, None)
 
-    async def _run_all(  # noqa: PLR0912 - in one frame, because each event goes through it
+    async def fail(
+        self, plan: EventPlan, event: DomainEvent, left: int, error: BaseException
+    ) -> NoReturn:
+        """Go on after a handler that raised, so many being left, and raise what failed."""
+        place = len(plan.after) - left
+        try:
+            failures = failures_of(plan.after[place - 1][0], event, error)
+            if not is_endless(failures):
+                rest = iter(plan.after[place:])
+                failures = await self._in_turn(rest, event, None, failures, stops=False)
+        finally:
+            self._note(plan, plan.after_names, event, None, "failed")
+        raise publish_error([event], failures)
+
+    async def _run_all(
         self,
-        plan: _Plan,
+        plan: EventPlan,
         event: DomainEvent,
         uow: UnitOfWork | None,
         strategy: Strategy | None,
@@ -143,34 +166,21 @@ class Dispatcher:
         """
         if uow is None and self._turns.due():
             await give_way()
-        here = None if ambient.chosen() is self._system else ambient.choose(self._system)
+        here = None if chosen() is self._system else choose(self._system)
         cascades = self._cascades
-        chosen = strategy or self.strategy
+        how = strategy or self.strategy
         failures: Sequence[Exception] = ()
-        handler: Any = None
         outcome = "failed"
         try:
             level = None if cascades.open < UNTRACKED else deeper(plan.module, plan.type_name)
             cascades.open += 1
             try:
-                if chosen == "parallel":
+                if how == "parallel":
                     failures = await self._in_parallel(plan, event, uow)
                 else:
                     rest = iter(plan.after)
-                    while True:
-                        try:
-                            for handler, call, make in rest:
-                                if call is not None:
-                                    await call(event)
-                                elif make is not None:
-                                    await make().handle(event)
-                                else:
-                                    await self._in_own_unit(handler, event, uow)
-                            break
-                        except BaseException as error:
-                            failures = [*failures, *_failures_of(handler, event, error)]
-                            if chosen == "stop_on_first_failure" or _is_endless(failures):
-                                break
+                    stops = how == "stop_on_first_failure"
+                    failures = await self._in_turn(rest, event, uow, (), stops=stops)
             finally:
                 cascades.open -= 1
                 if level is not None:
@@ -180,18 +190,43 @@ class Dispatcher:
             failures = [error]
         finally:
             if here is not None:
-                ambient.unchoose(here)
+                unchoose(here)
             self._note(plan, plan.after_names, event, uow, outcome)
         if failures and uow is None:
-            raise _publish_error([event], failures)
+            raise publish_error([event], failures)
         return failures
 
+    async def _in_turn(
+        self,
+        rest: Iterator[tuple[Handler, Any]],
+        event: DomainEvent,
+        uow: UnitOfWork | None,
+        failures: Sequence[Exception],
+        *,
+        stops: bool,
+    ) -> Sequence[Exception]:
+        """Run these handlers one after the other; answers the failures, these added to those."""
+        handler: Any = None
+        while True:
+            try:
+                for handler, call in rest:
+                    if call is not None:
+                        await call(event)
+                    else:
+                        await self._in_own_unit(handler, event, uow)
+            except BaseException as error:
+                failures = [*failures, *failures_of(handler, event, error)]
+                if stops or is_endless(failures):
+                    return failures
+            else:
+                return failures
+
     async def _in_parallel(
-        self, plan: _Plan, event: DomainEvent, uow: UnitOfWork | None
+        self, plan: EventPlan, event: DomainEvent, uow: UnitOfWork | None
     ) -> list[Exception]:
         import asyncio
 
-        handlers = [handler for handler, *_ in plan.after]
+        handlers = [handler for handler, _ in plan.after]
         tasks = [
             asyncio.ensure_future(self._in_own_unit(handler, event, uow)) for handler in handlers
         ]
@@ -209,9 +244,9 @@ class Dispatcher:
             try:
                 task.result()
             except asyncio.CancelledError as error:
-                failures.append(_noted(handler, event, _cancelled_itself(handler.name, error)))
+                failures.append(noted(handler, event, cancelled_itself(handler.name, error)))
             except Exception as error:
-                failures.extend(_leaves(_noted(handler, event, error)))
+                failures.extend(leaves(noted(handler, event, error)))
         return failures
 
     async def _in_own_unit(
@@ -227,7 +262,7 @@ class Dispatcher:
         await in_unit(uow, lambda: handler.run(event, uow))
 
     def _note(
-        self, plan: _Plan, handlers: str, event: Any, uow: UnitOfWork | None, outcome: str
+        self, plan: EventPlan, handlers: str, event: Any, uow: UnitOfWork | None, outcome: str
     ) -> None:
         correlation_id = causation_id = None
         if plan.says_correlation:
@@ -235,52 +270,45 @@ class Dispatcher:
         if uow is not None:
             correlation_id = correlation_id or uow.conversation
         now, id_ = self._clock.now(), event.id
-        self._trace.note(("event", now, plan, handlers, id_, outcome, correlation_id, causation_id))
+        self._trace.note(("event", now, plan, id_, outcome, handlers, correlation_id, causation_id))
 
-    def _plan(self, cls: type) -> _Plan:
+    def _plan(self, cls: type) -> EventPlan:
         plan = self._plans.get(cls)
-        if plan is None or plan.changes != self._services.changes:
-            plan = self._plans[cls] = self._planned(cls)
+        if plan is None:
+            name = self._module.name
+            plan = self._plans[cls] = planned(cls, name, self.handlers, self.projectors)
         return plan
 
-    def _planned(self, cls: type) -> _Plan:
-        bases = [c for c in cls.__mro__ if issubclass(c, DomainEvent)]
-        handlers = _in_order(self.handlers, bases)
-        before = tuple(h for h in handlers if h.phase == "before_commit")
-        after = tuple(h for h in handlers if h.phase == "after_commit")
-        return _Plan(
-            before,
-            tuple((handler, *_shortcut(handler)) for handler in after),
-            tuple(_in_order(self.projectors, bases)),
-            self._module.name,
-            stable_name(cls),
-            " ".join(handler.name for handler in before),
-            " ".join(handler.name for handler in after),
-            issubclass(cls, RecordedEvent),
-            self._services.changes,
+
+def check_event(event: object, strategy: str | None) -> None:
+    """Raise `TypeError` for what is no domain event, `ValueError` for what is no strategy."""
+    if not isinstance(event, DomainEvent):
+        what = f"the class {event.__name__}" if isinstance(event, type) else repr(event)
+        raise TypeError(
+            f"publish() takes a domain event, not {what}; integration events go through the "
+            "bus or uow.publish()"
         )
-
-
-def _shortcut(handler: Handler) -> Shortcut:
-    try:
-        return handler.shortcut()
-    except ServiceError:
-        # What is missing may still be registered; until then running it says what it is.
-        return NO_SHORTCUT
+    if strategy is not None and strategy not in STRATEGIES:
+        raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
 
 
 def _record(
-    now: datetime, plan: _Plan, handlers: str, event_id: object, outcome: str, *caused: str | None
+    now: datetime,
+    plan: EventPlan,
+    event_id: object,
+    outcome: str,
+    handlers: str | None = None,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
 ) -> TraceRecord:
     """What is shown of an event that was published."""
-    correlation_id, causation_id = caused
     return TraceRecord(
         now,
         "event",
         plan.module,
         str(event_id),
         plan.type_name,
-        handlers,
+        plan.after_names if handlers is None else handlers,
         outcome=outcome,
         correlation_id=correlation_id,
         causation_id=causation_id,
@@ -288,61 +316,3 @@ def _record(
 
 
 made_of_facts("event", _record)
-
-
-def _in_order(registered: dict[str, list[Handler]], bases: Sequence[type]) -> list[Handler]:
-    # A class of that name from another Python module is another event.
-    found = {
-        id(h): h
-        for base in bases
-        for h in registered.get(stable_name(base), ())
-        if place_of(h.message) == place_of(base)
-    }
-    return sorted(found.values(), key=lambda handler: handler.order)
-
-
-def failure_of(handler: str, error: BaseException) -> Exception:
-    """What a handler failed with, if it did; anything else is raised again.
-
-    A handler that cancelled itself failed. A cancellation or an interrupt from
-    outside did not come from it, and must never be buried among failures.
-    """
-    if isinstance(error, Exception):
-        return error
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            return _cancelled_itself(handler, error)
-    raise error
-
-
-def _cancelled_itself(handler: str, error: BaseException) -> Exception:
-    failure = ModulusError(f"{handler} cancelled itself")
-    failure.__cause__ = error
-    return failure
-
-
-def _failures_of(handler: Handler, event: DomainEvent, error: BaseException) -> Sequence[Exception]:
-    return _leaves(_noted(handler, event, failure_of(handler.name, error)))
-
-
-def _noted(handler: Handler, event: DomainEvent, failure: Exception) -> Exception:
-    failure.add_note(f"raised by {handler.name}, a handler of {stable_name(type(event))}")
-    return failure
-
-
-def _leaves(failure: Exception) -> Sequence[Exception]:
-    """What failed inside what failed, so that one group carries all failures."""
-    return failure.exceptions if isinstance(failure, PublishError) else (failure,)
-
-
-def _is_endless(failures: Sequence[Exception]) -> bool:
-    return bool(failures) and isinstance(failures[-1], CascadeDepthError)
-
-
-def _publish_error(events: Sequence[Any], failures: Sequence[Exception]) -> PublishError:
-    names = " and ".join(dict.fromkeys(stable_name(type(event)) for event in events))
-    handlers = "handler" if len(failures) == 1 else "handlers"
-    first = f"{type(failures[0]).__name__}: {failures[0]}"
-    return PublishError(f"{len(failures)} {handlers} of {names} failed, first {first}", failures)

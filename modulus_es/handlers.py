@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import Parameter, isawaitable, isclass, iscoroutinefunction, signature
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.handler_bases import bound_messages
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from modulus_es.unit_of_work import UnitOfWork
 
 
+Make: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+"""What makes the object of a handler class, and the arguments to call it with."""
+
+
 class Shortcut(NamedTuple):
     """How to run a handler that takes nothing of a unit of work, without asking what it takes.
 
-    Either ``call`` it with the message, or ``make`` it and call its ``handle``;
-    both answer what is to be awaited. Both are None where there is no such way.
+    ``call`` it with the message, and await the answer; None where there is no
+    such way. With ``make``, making it and awaiting its ``handle`` does the same.
     """
 
     call: Callable[[Any], Awaitable[Any]] | None
-    make: Callable[[], Any] | None
+    make: Make | None
 
 
 NO_SHORTCUT = Shortcut(None, None)
@@ -103,17 +107,17 @@ class Handler:
         """The shortest way to run it for a domain event; it holds until services change."""
         if self.needs_context:
             return NO_SHORTCUT
-        make = None if self._own_plan is None else self._own_plan.make
-        if not self._plan.empty or (self.is_class and make is None):
+        own, target = self._own_plan, self.target
+        if not self._plan.empty or (own is not None and own.constants is None):
             return Shortcut(lambda message: self.run(message, None), None)
-        if make is None:
-            target = self.target
+        if own is None or own.constants is None:
             if iscoroutinefunction(target):
                 return Shortcut(target, None)
             return Shortcut(lambda message: _settled(target(message)), None)
-        if iscoroutinefunction(self.target.handle):
-            return Shortcut(None, make)
-        return Shortcut(lambda message: _settled(make().handle(message)), None)
+        make, constants = own.call, own.constants
+        if iscoroutinefunction(target.handle):
+            return Shortcut(lambda message: make(*constants).handle(message), (make, constants))
+        return Shortcut(lambda message: _settled(make(*constants).handle(message)), None)
 
     async def run(self, message: Any, uow: UnitOfWork | None) -> Any:
         """Call it with the message and what it takes beyond it; answers what it answers."""

@@ -16,7 +16,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.answers import as_result
-from modulus_es.dispatcher import STRATEGIES, Strategy
+from modulus_es.dispatcher import Strategy, check_event
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     ConcurrencyError,
@@ -98,20 +98,11 @@ class Mediator:
         is a silent success. Raises `PublishError` with all failures;
         ``strategy`` is sequential, parallel or stop_on_first_failure.
         """
-        given: object = event
-        if not isinstance(given, DomainEvent):
-            what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
-            raise TypeError(
-                f"publish() takes a domain event, not {what}; integration events go through the "
-                "bus or uow.publish()"
-            )
-        if strategy is not None and strategy not in STRATEGIES:
-            raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
-        if self._uow is not None:
-            self._uow.note(event, strategy)
-            return _noted()
-        self._module.check_not_stale()
-        return self._module.dispatcher.publish(event, strategy)
+        if self._uow is None:
+            return self._module.publish(event, strategy)
+        check_event(event, strategy)
+        self._uow.note(event, strategy)
+        return _noted()
 
     def __repr__(self) -> str:
         bound = ", in a unit of work" if self._uow is not None else ""

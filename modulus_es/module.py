@@ -70,6 +70,7 @@ class Module:
         self.repository = Repository(self, self.mapper)
         self.registrations = Registrations(self)
         self.dispatcher = Dispatcher(self)
+        self._short_ways = self.dispatcher.short
         self.behaviors: list[Surrounding] = []
         self.mediator = Mediator(self)
         self.bus = MessageBus(self)
@@ -95,7 +96,12 @@ class Module:
         self, event: DomainEvent, strategy: Strategy | None = None
     ) -> Coroutine[Any, Any, object]:
         """`Mediator.publish` of this module; await it."""
-        return self.mediator.publish(event, strategy)
+        if self._bindings.held:
+            self.check_not_stale()
+        way = self._short_ways.get(type(event))
+        if way is not None and strategy is None:
+            return way(event)
+        return self.dispatcher.publish(event, strategy)
 
     async def save(self, *aggregates: Aggregate) -> None:
         """Save aggregates in a unit of work of their own.

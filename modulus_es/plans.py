@@ -7,10 +7,8 @@ no call ever has to ask whether it is still current.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -24,7 +22,16 @@ Source = Callable[[], tuple[Callable[..., Any], Sequence[Node]]]
 Bind = Callable[[Any, Scope | None], Sequence[Any]]
 
 _LOGGER = "logging:Logger"
-_COMPILED = ("call", "make", "bind", "empty", "needs_scope", "contextual", "is_async", "_nodes")
+_COMPILED = (
+    "call",
+    "constants",
+    "bind",
+    "empty",
+    "needs_scope",
+    "contextual",
+    "is_async",
+    "_nodes",
+)
 
 
 class Plan:
@@ -34,8 +41,8 @@ class Plan:
     ``plan.call(*passed, *plan.bind(context, scope))``, or with ``await
     plan.abind(context, scope)`` where ``is_async``. ``scope`` may be ``None``
     unless ``needs_scope``, ``context`` may be ``None`` unless ``contextual``;
-    ``empty`` says that there is nothing to inject. ``make`` is ``call`` with its
-    arguments, where these are the same in every call; ``None`` where they are not.
+    ``empty`` says that there is nothing to inject. ``constants`` are the arguments,
+    where these are the same in every call; ``None`` where they are not.
 
     All of this is worked out when first asked for, and again after a
     registration changed. Asking raises `ServiceNotFoundError`,
@@ -56,7 +63,7 @@ class Plan:
     __slots__ = ("__weakref__", "_settled", "_source", *_COMPILED)
 
     call: Callable[..., Any]
-    make: Callable[[], Any] | None
+    constants: tuple[Any, ...] | None
     bind: Bind
     empty: bool
     needs_scope: bool
@@ -83,18 +90,25 @@ class Plan:
         """
         call, nodes = self._source()
         self.call, self._nodes, self.empty = call, nodes, not nodes
+        if not nodes:
+            self.needs_scope = self.contextual = self.is_async = False
+            self.constants, self.bind = (), _nothing
+            return
         self.needs_scope = any(node.needs_scope for node in nodes)
         self.contextual = any(node.contextual for node in nodes)
         self.is_async = any(node.aget for node in nodes)
-        constant = all(node.value is not UNMADE for node in nodes)
-        self.make = partial(call, *(node.value for node in nodes)) if constant else None
-        self.bind = self._binder(nodes)
+        are_constant = all(node.value is not UNMADE for node in nodes)
+        self.constants = tuple(node.value for node in nodes) if are_constant else None
+        self.bind = self._binder(nodes, self.constants)
 
     def forget(self) -> None:
         """A registration changed: work everything out again at the next use."""
-        for name in _COMPILED:
-            with contextlib.suppress(AttributeError):
-                delattr(self, name)
+        try:
+            del self.call
+        except AttributeError:
+            return  # nothing was worked out
+        for name in _COMPILED[1:]:
+            delattr(self, name)
 
     async def abind(self, context: Any, scope: Scope | None) -> Sequence[Any]:
         """`bind`, also where something is made by an async factory."""
@@ -109,10 +123,10 @@ class Plan:
         self.forget()
         self._settled()
 
-    def _binder(self, nodes: Sequence[Node]) -> Bind:
+    def _binder(self, nodes: Sequence[Node], constants: tuple[Any, ...] | None) -> Bind:
         """The shortest code that gets these arguments."""
-        if all(node.value is not UNMADE for node in nodes):
-            values = tuple(node.value for node in nodes)
+        if constants is not None:
+            values = constants
             return lambda context, scope: values
         if all(node.attribute or node.value is not UNMADE for node in nodes):
             return _from_context(nodes)
@@ -126,6 +140,10 @@ class Plan:
             return arguments
 
         return bind_and_settle
+
+
+def _nothing(context: Any, scope: Scope | None) -> Sequence[Any]:
+    return ()
 
 
 def _from_context(nodes: Sequence[Node]) -> Bind:
@@ -150,13 +168,22 @@ def _from_context(nodes: Sequence[Node]) -> Bind:
 class Asker(msgspec.Struct, frozen=True):
     """Who asks: its name in messages, the name of its logger, and who asked for it.
 
-    ``kept`` is true for a singleton and for all that it is made of.
+    ``chain`` is a name and a parameter for each of these; it is said only where
+    something is missing. ``kept`` is true for a singleton and for all that it is
+    made of.
     """
 
     name: str
     logger: str
-    chain: tuple[str, ...] = ()
+    chain: tuple[tuple[str, Parameter], ...] = ()
     kept: bool = False
+
+    def said(self) -> str:
+        """The chain, as a message shows it."""
+        return " -> ".join(
+            f"{name}({parameter.name}: {label(parameter.annotation)})"
+            for name, parameter in self.chain
+        )
 
 
 class Compiler:
@@ -214,6 +241,8 @@ class Compiler:
 
     def vet(self, registration: Registration) -> None:
         """Refuse circles, and singletons that would keep what lives shorter."""
+        if not registration.parameters:
+            return
         seen: set[tuple[str, str]] = set()
 
         def visit(current: Registration, keeper: str, path: tuple[Registration, ...]) -> None:
@@ -244,10 +273,11 @@ class Compiler:
         attribute = self._contextual.get(parameter.key)
         if attribute is not None and not asker.kept:
             return Node.of_context(attribute)
-        here = f"{asker.name}({parameter.name}: {label(parameter.annotation)})"
-        chain = (*asker.chain, here)
+        chain = (*asker.chain, (asker.name, parameter))
         registration = self._registrations.get(parameter.key)
         if registration is not None:
+            if registration.instance is not UNMADE:
+                return Node.constant(registration.instance)
             if not asker.chain:
                 self.vet(registration)
             return self.service(registration, Asker(asker.name, asker.logger, chain, asker.kept))
@@ -257,9 +287,9 @@ class Compiler:
             return Node.constant(logging.getLogger(f"modulus_es.{asker.logger}"))
         if parameter.default is not NO_DEFAULT:
             return Node.constant(parameter.default, is_default=True)
+        asked, wanted = Asker("", "", chain), parameter.annotation
         raise ServiceNotFoundError(
-            f"{' -> '.join(chain)}: no service is registered for {label(parameter.annotation)}. "
-            + self._advice(parameter.annotation)
+            f"{asked.said()}: no service is registered for {label(wanted)}. {self._advice(wanted)}"
         )
 
     def _advice(self, wanted: Any) -> str:

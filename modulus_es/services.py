@@ -63,6 +63,7 @@ class Services:
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self._root = Scope()
         self.changes = 0  # how often what a plan says may have changed
+        self._told: list[Callable[[], None]] = []
 
     def singleton(self, service: S, provider: object = ...) -> S:
         """Make one for the whole system, when it is first needed.
@@ -163,6 +164,16 @@ class Services:
         """
         return Scope()
 
+    def when_changed(self, told: Callable[[], None]) -> None:
+        """Call ``told`` whenever what a plan says may have changed.
+
+        >>> services = Services()
+        >>> services.when_changed(lambda: print("changed"))
+        >>> _ = services.transient(list)
+        changed
+        """
+        self._told.append(told)
+
     async def aclose(self) -> None:
         """Run the clean-ups of all singletons, the newest first, and drop them.
 
@@ -229,6 +240,8 @@ class Services:
 
     def _changed(self) -> None:
         self.changes += 1
+        for told in self._told:
+            told()
 
 
 def _registration(lifetime: Lifetime, service: Any, provider: Any) -> Registration:

@@ -18,27 +18,28 @@ class Turns:
     a cell where it waits: a loop of saves would run to its end. So every 16th
     call waits for one turn of the event loop before it begins, when nothing is
     half done. Calls are counted and not milliseconds, because what runs between
-    two calls must be the same on a slow machine.
+    two calls must be the same on a slow machine. Whoever has no time to ask counts
+    ``left`` down, and asks when it is 1.
 
     >>> turns = Turns()
     >>> [turns.due() for _ in range(32)].index(True)
     15
     """
 
-    __slots__ = ("_every", "_left")
+    __slots__ = ("_every", "left")
 
     def __init__(self, every: int = EVERY) -> None:
-        self._every = self._left = every
+        self._every = self.left = every
 
     def due(self) -> bool:
         """Count a call; answer whether it should `give_way` first.
 
         A call that a handler makes never does: its run gives way between deliveries.
         """
-        self._left -= 1
-        if self._left:
+        self.left -= 1
+        if self.left > 0:
             return False
-        self._left = self._every
+        self.left = self._every
         return current.get() is None
 
 
