@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from modulus_es import ambient
 from modulus_es.addressees import Addressees
 from modulus_es.deliveries import Deliverer
 from modulus_es.envelope import Envelope
-from modulus_es.errors import DeserializationError, SimulatedCrash
+from modulus_es.errors import SimulatedCrash
 from modulus_es.groups import Delivering, Group, Round
 from modulus_es.handlers import Handler
-from modulus_es.ids import derived_id
 from modulus_es.leases import BATCH, LEASE, ClaimClock
+from modulus_es.reception import Reception
 from modulus_es.steps import Step
-from modulus_es.stores.port import InboxRow, Receipt
+from modulus_es.stores.port import InboxRow
 from modulus_es.strands import Strand, current
 from modulus_es.trace import record_of
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
+
+
+_Due: TypeAlias = tuple[InboxRow, Handler]
 
 
 class Consumer:
@@ -34,7 +38,8 @@ class Consumer:
 
     def __init__(self, module: Module) -> None:
         self._module = module
-        self._store, self._clock = module.store, module.system.clock
+        self._system, self._store, self._clock = module.system, module.store, module.system.clock
+        self._faults = module.system.faults
         self._claim_clock = ClaimClock(module.system.clock)
         self._deliverer = Deliverer(module)
         self._claimed: deque[InboxRow] = deque()
@@ -46,12 +51,10 @@ class Consumer:
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
         self._lives = 1
+        # Under which name it claims; a new one each time it dies and is restarted.
+        self.owner = f"{module.name}.consumer-1"
         self._addressees = Addressees(module.name)
-
-    @property
-    def owner(self) -> str:
-        """Under which name it claims; a new one each time it dies and is restarted."""
-        return f"{self._module.name}.consumer-{self._lives}"
+        self._reception = Reception(module, self._addressees, self._deliverer)
 
     def changed(self) -> None:
         """A registration changed: listen for what is handled now."""
@@ -67,52 +70,21 @@ class Consumer:
         found = (self._addressees.get(envelope, name) for name, _ in self._addressees.of(envelope))
         return [handler for handler in found if handler is not None]
 
-    # What comes in
-
     async def receive(self, envelopes: Sequence[Envelope]) -> None:
         """Hold messages durably; what nobody here handles becomes a dead letter."""
-        module = self._module
-        system = module.system
-        receipts = []
-        for envelope in envelopes:
-            if handlers := self._addressees.of(envelope):
-                receipts.append(Receipt(envelope, handlers))
-            else:
-                await self._bury(envelope, f"no handler in {module.name} for {envelope.type}")
-        repeated = await self._store.receive(receipts, self._clock.now())
-        if repeated:
-            sent = {receipt.envelope.message_id: receipt.envelope for receipt in receipts}
-            for message_id, name in repeated:
-                envelope = sent[message_id]
-                self._deliverer.say(envelope, name, envelope.attempt, "duplicate")
-        system.scheduler.wake()
-        if system.faults.armed:
+        await self._reception.receive(envelopes)
+        if self._faults.armed:
             try:
-                system.faults.reach("before_ack", module.name)
+                self._faults.reach("before_ack", self._module.name)
             except SimulatedCrash as crash:
                 self._die(crash, envelopes[-1], "", envelopes[-1].attempt)
                 raise
 
     async def receive_bytes(self, data: bytes, source: str = "unknown") -> None:
         """Hold a message as it came from a broker; bytes that are none become a dead letter."""
-        try:
-            envelope = Envelope.from_bytes(data)
-        except DeserializationError as error:
-            unreadable = Envelope(
-                message_id=str(derived_id(source, data)),
-                kind="event",
-                type="unreadable",
-                version=1,
-                body=data,
-                source=source,
-                key="",
-                occurred_on=self._clock.now(),
-            )
-            await self._bury(unreadable, str(error))
-        else:
+        envelope = await self._reception.read(data, source)
+        if envelope is not None:
             await self.receive([envelope])
-
-    # What is handled
 
     def idle(self) -> bool:
         """Whether there is surely no delivery to make."""
@@ -120,30 +92,22 @@ class Consumer:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Make the next delivery that is due; None if there is none."""
-        size = min(limit, self._module.system.group_commit)
         try:
-            if size > 1 or self._round is not None:
-                delivered = await self._deliver_together(size)
-            elif (row := await self._next(limit)) is not None:
-                delivered = row, await self._begin(row, self._deliver(row))
+            if self._system.group_commit > 1 or self._round is not None:
+                delivered = await self._deliver_together(min(limit, self._system.group_commit))
+                if delivered is None:
+                    return None
+                row, outcome = delivered
             else:
-                return None
+                due = None if self._interrupted else self._next_claimed()
+                if due is None and (due := await self._next(limit)) is None:
+                    return None
+                row, handler = due
+                outcome = await self._begin(row, self._deliver(row, handler))
         except BaseException:
             self._interrupted = True
             raise
-        if delivered is None:
-            return None
-        row, outcome = delivered
-        module, envelope = self._module, row.envelope
-        return Step(
-            self._clock.now(),
-            "deliver",
-            module.name,
-            envelope.type,
-            row.handler,
-            outcome,
-            envelope.message_id,
-        )
+        return self._step("deliver", row, outcome)
 
     async def _deliver_together(self, size: int) -> tuple[InboxRow, str] | None:
         """Let one delivery of a group go on to its end; where there is none, begin a group."""
@@ -152,41 +116,42 @@ class Consumer:
             return None
         if not together:
             self._round = None
-            row = await self._next(size)
-            if row is None:
+            due = await self._next(size)
+            if due is None:
                 return None
             group = self._store.group() if size > 1 else None
             if group is None:
-                return row, await self._begin(row, self._deliver(row))
+                return due[0], await self._begin(due[0], self._deliver(*due))
             together = self._round = Round(group)
-            ended = await self._write_together(together, row, size)
+            ended = await self._write_together(together, due, size)
             if ended is not None:
                 return ended
         row = together.next_row()
         return row, await self._begin(row, together.go_on())
 
     async def _write_together(
-        self, together: Round, row: InboxRow | None, size: int
+        self, together: Round, due: _Due | None, size: int
     ) -> tuple[InboxRow, str] | None:
         """Let deliveries write as one; answers one that is at its end, because it had to wait."""
         try:
-            while row is not None:
-                delivering = together.write(row, self._deliver(row, together.group))
+            while due is not None:
+                row = due[0]
+                delivering = together.write(row, self._deliver(*due, together.group))
                 if outcome := await self._begin(row, delivering):
                     return row, outcome
                 size -= 1
-                row = self._next_claimed() if size and together.is_open else None
+                due = self._next_claimed() if size and together.is_open else None
         finally:
             # Also where it was interrupted: what has written, has done all it had to do.
             together.group.end()
         return None
 
-    async def _next(self, limit: int) -> InboxRow | None:
+    async def _next(self, limit: int) -> _Due | None:
         """The next row that is claimed for somebody who is there to handle it."""
         if self._interrupted:
             await self._give_back()
         claimed = self._claimed
-        while (row := self._next_claimed()) is None:
+        while (due := self._next_claimed()) is None:
             now, behind = self._claim_clock.look()
             claimed.extend(
                 await self._store.claim_inbox(
@@ -195,13 +160,14 @@ class Consumer:
             )
             if not claimed:
                 return None
-        return row
+        return due
 
-    def _next_claimed(self) -> InboxRow | None:
+    def _next_claimed(self) -> _Due | None:
         while self._claimed:
             row = self._claimed.popleft()
-            if self._addressees.get(row.envelope, row.handler) is not None:
-                return row
+            handler = self._addressees.get(row.envelope, row.handler)
+            if handler is not None:
+                return row, handler
             self._held.append(row)
         return None
 
@@ -212,28 +178,26 @@ class Consumer:
         # What has begun belongs to this life: the next one begins with none.
         begun = self._begun
         begun[row.position] = current.get()
+        here = None if ambient.chosen() is self._system else ambient.choose(self._system)
         try:
-            with self._module.system.current_here():
-                return await delivering
+            return await delivering
         except SimulatedCrash as crash:
             self._die(crash, row.envelope, row.handler, attempt)
             return f"crash at {crash.point}"
         finally:
+            if here is not None:
+                ambient.unchoose(here)
             begun.pop(row.position, None)
 
     def doing(self) -> Step:
         """The delivery that it has begun last."""
-        row = self._last
-        assert row is not None
-        return Step(
-            self._clock.now(),
-            "wait",
-            self._module.name,
-            row.envelope.type,
-            row.handler,
-            "waiting",
-            row.envelope.message_id,
-        )
+        assert self._last is not None
+        return self._step("wait", self._last, "waiting")
+
+    def _step(self, kind: str, row: InboxRow, outcome: str) -> Step:
+        envelope, name = row.envelope, self._module.name
+        now = self._clock.now()
+        return Step(now, kind, name, envelope.type, row.handler, outcome, envelope.message_id)
 
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is a delivery to make next."""
@@ -274,10 +238,9 @@ class Consumer:
         self._held.clear()
         self._interrupted = False
 
-    def _deliver(self, row: InboxRow, group: Group | None = None) -> Delivering:
+    def _deliver(self, row: InboxRow, handler: Handler, group: Group | None = None) -> Delivering:
         until = row.claimed_until
-        handler = self._addressees.get(row.envelope, row.handler)
-        if handler is None or (until is not None and until <= self._clock.now()):
+        if until is not None and until <= self._clock.now():
             # Others may have it by now, and may not: whoever claims it next.
             return self._let_go(row)
         return self._deliverer.deliver(row, handler, self.owner, group)
@@ -286,12 +249,9 @@ class Consumer:
         await self._store.release_inbox(self.owner, [row])
         return "lease is out"
 
-    async def _bury(self, envelope: Envelope, why: str) -> None:
-        await self._store.bury_unreadable(envelope, why, self._clock.now())
-        self._deliverer.say(envelope, "", envelope.attempt, "dead", error=why)
-
     def _die(self, crash: SimulatedCrash, envelope: Envelope, handler: str, attempt: int) -> None:
         self._lives += 1
+        self.owner = f"{self._module.name}.consumer-{self._lives}"
         together, self._round = self._round, None
         if together is not None:
             together.die()
@@ -304,7 +264,7 @@ class Consumer:
             if strand is not None and strand is not here and strand.task is not None:
                 strand.task.cancel()
         said = envelope.source, handler, attempt, crash.point
-        self._module.system.trace.add(
+        self._system.trace.add(
             record_of(envelope, self._clock.now(), "crash", self._module.name, *said)
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -25,7 +26,7 @@ from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.records import codec_of
 from modulus_es.result import Error, Failure
 from modulus_es.stores.port import Handled, InboxRow, Store
-from modulus_es.trace import TraceRecord, record_of
+from modulus_es.trace import TraceRecord
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 Writer: TypeAlias = Store | Group
 """Where a delivery writes."""
+
+Call: TypeAlias = Callable[[Any], Awaitable[Any]]
+"""Lets a handler begin with a message; what is awaited answers what the handler answers."""
 
 
 class Deliverer:
@@ -46,9 +50,11 @@ class Deliverer:
         self._module = module
         self._name, self._store = module.name, module.store
         self._system, self._clock = module.system, module.system.clock
-        self._trace = module.system.trace
-        # Which handlers take anything of a unit of work, as long as the services stay the same.
-        self._in_unit: dict[Handler, bool] = {}
+        self._trace, self._faults = module.system.trace, module.system.faults
+        self._contracts = module.system.contracts
+        # How to call each handler, as long as the services stay the same; None for one that
+        # takes anything of a unit of work.
+        self._calls: dict[Handler, Call | None] = {}
         self._changes = -1
 
     async def deliver(
@@ -66,10 +72,13 @@ class Deliverer:
                 message = self._read(row.envelope, handler)
             except DeserializationError as error:
                 return await self._dead(store, row, owner, attempt, began, error)
-            if self._needs_unit(handler):
+            call = self._call_of(handler)
+            if call is None:
                 outcome, said = await self._handle_in_unit(store, row, owner, handler, message)
             else:
-                outcome, said = await self._handle_alone(store, row, owner, handler, message)
+                answer = await call(message)
+                outcome, said = _outcome(answer, message, handler)
+                await self._mark(store, Handled(row, owner, outcome, self._clock.now()))
         except LeaseLostError as error:
             outcome, said = "duplicate", error
         except SimulatedCrash:
@@ -82,17 +91,18 @@ class Deliverer:
 
     def changed(self) -> None:
         """A registration changed: some handlers may be gone."""
-        self._in_unit.clear()
+        self._calls.clear()
 
-    def _needs_unit(self, handler: Handler) -> bool:
+    def _call_of(self, handler: Handler) -> Call | None:
         services = self._system.services
         if self._changes != services.changes:
             self._changes = services.changes
-            self._in_unit.clear()
-        needs = self._in_unit.get(handler)
-        if needs is None:
-            needs = self._in_unit[handler] = handler.needs_context
-        return needs
+            self._calls.clear()
+        try:
+            return self._calls[handler]
+        except KeyError:
+            call = self._calls[handler] = _call_of(handler)
+            return call
 
     async def _handle_in_unit(
         self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
@@ -128,15 +138,10 @@ class Deliverer:
             await uow.abandon(error)
             raise
 
-    async def _handle_alone(
-        self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
-    ) -> tuple[str, Any]:
-        """Run a handler that has no way to record anything: there is only the mark to write."""
-        answer = await handler.run(message, None)
-        outcome, said = _outcome(answer, message, handler)
-        handled = Handled(row, owner, outcome, self._clock.now())
-        faults = self._system.faults
-        if faults.armed and outcome == "done":
+    async def _mark(self, store: Writer, handled: Handled) -> None:
+        """Write that a handler is done which had no way to record anything."""
+        faults = self._faults if self._faults.armed and handled.outcome == "done" else None
+        if faults is not None:
             faults.reach("before_commit", self._name, committed=False)
         try:
             await store.commit((), (), handled)
@@ -144,15 +149,20 @@ class Deliverer:
             # Perhaps only the answer got lost: the store knows.
             if not await store.holds((), (), handled):
                 raise
-        if outcome == "done":
-            self._say_committed(row.envelope, handler.name, handled.at)
-            if faults.armed:
-                faults.reach("after_commit", self._name, committed=True)
-        return outcome, said
+        if handled.outcome == "done":
+            envelope = handled.row.envelope
+            caused = envelope.correlation_id, envelope.message_id
+            # What a unit of work that recorded nothing says of its commit.
+            self._trace.note(("commit", handled.at, self._name, handled.row.handler, 0, 0, *caused))
+        if faults is not None:
+            faults.reach("after_commit", self._name, committed=True)
 
     def _read(self, envelope: Envelope, handler: Handler) -> Any:
-        cls: Any = self._system.contracts.get(envelope.type) or handler.message
-        values = codec_of(cls).decode(upcast(cls, envelope.version, envelope.body))
+        cls: Any = self._contracts.get(envelope.type) or handler.message
+        body = envelope.body
+        if envelope.version < cls.class_version:
+            body = upcast(cls, envelope.version, body)
+        values = codec_of(cls).decode(body)
         if issubclass(cls, IntegrationEvent):
             try:
                 values["event_id"] = _uuid(envelope.message_id)
@@ -211,30 +221,39 @@ class Deliverer:
         now = self._clock.now()
         said = None if error is None else _said(error)
         took = 0.0 if began is None or began is now else (now - began).total_seconds()
-        what = envelope.source, handler, attempt, outcome, said, took
-        self._trace.add(record_of(envelope, now, "delivery", self._name, *what))
-
-    def _say_committed(self, envelope: Envelope, handler: str, at: datetime) -> None:
-        """What a unit of work that recorded nothing says of its commit."""
         self._trace.add(
             TraceRecord(
-                at,
-                "commit",
+                now,
+                "delivery",
                 self._name,
-                "",
-                "",
-                handler,
-                0,
-                "0 events, 0 messages",
-                "",
-                envelope.correlation_id,
                 envelope.message_id,
+                envelope.type,
+                handler,
+                attempt,
+                outcome,
+                envelope.source,
+                envelope.correlation_id,
+                envelope.causation_id,
+                said,
+                took,
             )
         )
 
 
+def _call_of(handler: Handler) -> Call | None:
+    """How to call a handler for a message; None if it has to be in a unit of work."""
+    if handler.needs_context:
+        return None
+    call, make = handler.shortcut()
+    if make is not None:
+        return lambda message: make().handle(message)
+    return call
+
+
 def _outcome(answer: Any, message: Any, handler: Handler) -> tuple[str, Any]:
     """What a handler's answer means: done, or a command that failed, and what it said."""
+    if answer is None and isinstance(message, IntegrationEvent):
+        return "done", None
     if isinstance(message, Command):
         result = as_result(answer, type(message), handler.name)
         return ("done", None) if result else ("failed", "; ".join(map(str, result.errors)))

@@ -104,7 +104,7 @@ class Handler:
         return any(plan.contextual or plan.needs_scope for plan in plans)
 
     def shortcut(self) -> Shortcut:
-        """The shortest way to run it for a domain event; it holds until services change."""
+        """The shortest way to run it for an event; it holds until services change."""
         if self.needs_context:
             return NO_SHORTCUT
         own, target = self._own_plan, self.target
@@ -142,9 +142,8 @@ class Handler:
         return f"Handler({self.name} of {self.type_name})"
 
 
-async def _settled(answer: Any) -> None:
-    if isawaitable(answer):
-        await answer
+async def _settled(answer: Any) -> Any:
+    return await answer if isawaitable(answer) else answer
 
 
 async def _arguments(plan: Plan, uow: UnitOfWork | None) -> Any:

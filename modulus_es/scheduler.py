@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from modulus_es import ambient
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.errors import ModulusError, StepLimitError
@@ -102,7 +104,7 @@ class Scheduler:
                 if (error := task.exception()) is not None:
                     self._fail(error)
                 else:
-                    strand.about = about._replace(outcome=task.result())
+                    strand.about = replace(about, outcome=task.result())
             strand.settle()
 
         task.add_done_callback(finished)
@@ -324,7 +326,7 @@ class Scheduler:
             await settled
         if strand is None or strand.about is None:
             return Step(self.clock.now(), "wake")
-        return strand.about._replace(time=self.clock.now(), kind="wake")
+        return replace(strand.about, time=self.clock.now(), kind="wake")
 
     async def _pass_time(self, goal: Goal, strand: Strand) -> bool:
         """Nothing is due now: let time pass; answers whether to go on."""

@@ -159,7 +159,7 @@ class TakesEveryOutcomeForSuccess(MemoryStore):
     async def commit(
         self, events: Any, outbox: Any, handled: Any = None, connection: Any = None
     ) -> Sequence[int]:
-        mark = handled and handled._replace(outcome="done")
+        mark = handled and replace(handled, outcome="done")
         return await super().commit(events, outbox, mark)
 
 
@@ -170,7 +170,7 @@ class LetsAnybodyMark(MemoryStore):
     ) -> Sequence[int]:
         if handled is not None:
             handled.row.processed_at = None
-            handled = handled._replace(owner=handled.row.claimed_by or "")
+            handled = replace(handled, owner=handled.row.claimed_by or "")
             handled.row.claimed_by = handled.owner
         return await super().commit(events, outbox, handled)
 
@@ -472,7 +472,7 @@ class KeepsSecondsOnly(MemoryStore):
 @found_out_by(InboxContract)
 class HoldsAMessageForOneHandlerOnly(MemoryStore):
     async def receive(self, receipts: Any, now: Any) -> list[tuple[str, str]]:
-        return await super().receive([Receipt(e, h[:1]) for e, h in receipts], now)
+        return await super().receive([Receipt(r.envelope, r.handlers[:1]) for r in receipts], now)
 
 
 @found_out_by(InboxContract, DeadLetterContract)
@@ -500,7 +500,10 @@ class BelievesForgers(MemoryStore):
 class TakesALaterHandlerForARepetition(MemoryStore):
     async def receive(self, receipts: Any, now: Any) -> list[tuple[str, str]]:
         known = {key[1] for key in self._held}
-        cut = [Receipt(e, tuple(h)[:1] if e.message_id in known else tuple(h)) for e, h in receipts]
+        cut = [
+            Receipt(r.envelope, r.handlers[:1]) if r.envelope.message_id in known else r
+            for r in receipts
+        ]
         return await super().receive(cut, now)
 
 
@@ -521,7 +524,7 @@ class SeesNoDisorder(MemoryStore):
 @found_out_by(InboxContract)
 class KeepsLittleOfAMessage(MemoryStore):
     async def receive(self, receipts: Any, now: Any) -> list[tuple[str, str]]:
-        cut = [Receipt(replace(e, traceparent=None), h) for e, h in receipts]
+        cut = [replace(r, envelope=replace(r.envelope, traceparent=None)) for r in receipts]
         return await super().receive(cut, now)
 
 
@@ -657,7 +660,9 @@ class ForgetsNothing(MemoryStore):
 @found_out_by(OddValuesContract)
 class StripsTexts(MemoryStore):
     async def receive(self, receipts: Any, now: Any) -> list[tuple[str, str]]:
-        stripped = [Receipt(replace(e, key=e.key.strip()), h) for e, h in receipts]
+        stripped = [
+            replace(r, envelope=replace(r.envelope, key=r.envelope.key.strip())) for r in receipts
+        ]
         return await super().receive(stripped, now)
 
 

@@ -103,14 +103,14 @@ class Routes(NamedTuple):
         return (envelope.to, envelope.type) in self.commands
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """A message and the handlers that are to have it: (name, whether ordered) each."""
 
     envelope: Envelope
     handlers: tuple[tuple[str, bool], ...]
 
 
-class Handled(NamedTuple):
+class Handled(msgspec.Struct, frozen=True, gc=False):
     """The inbox mark of a unit of work: this row was handled, by this owner."""
 
     row: InboxRow

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from budgets import examples
 from hypothesis import given
@@ -104,7 +105,9 @@ def inbox_forgets(world: World) -> None:
                 envelope = receipt.envelope
                 if envelope.message_id in seen:
                     other = str(world.system.new_id())
-                    receipts[number] = receipt._replace(envelope=_renamed(envelope, other))
+                    receipts[number] = msgspec.structs.replace(
+                        receipt, envelope=_renamed(envelope, other)
+                    )
                 seen.add(envelope.message_id)
             return await receive(receipts, now)
 

@@ -36,8 +36,9 @@ class MemoryInbox(Half):
         repeated: list[tuple[str, str]] = []
         with self._lock:
             self._begin()
-            for envelope, handlers in receipts:
-                for handler, ordered in handlers:
+            for receipt in receipts:
+                envelope = receipt.envelope
+                for handler, ordered in receipt.handlers:
                     row = InboxRow(envelope, handler, now, now, ordered=ordered)
                     mark = (envelope.source, envelope.message_id, handler)
                     held = self._held.setdefault(mark, row)

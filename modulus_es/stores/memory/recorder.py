@@ -156,12 +156,12 @@ class MemoryRecorder(popo.POPOProcessRecorder):
 
     def mark(self, handled: Handled) -> None:
         """Note that a delivery was handled which recorded nothing; the lock is held."""
-        row, owner, outcome, at = handled
-        if row.claimed_by != owner or row.processed_at is not None:
+        row = handled.row
+        if row.claimed_by != handled.owner or row.processed_at is not None:
             _check(handled)
         self.undo = _Undo(len(self._stored_events), self.last_position, None, row, row.attempts)
         row.attempts += 1
-        row.outcome, row.processed_at = outcome, at
+        row.outcome, row.processed_at = handled.outcome, handled.at
         self.undo = None
 
     def recover(self) -> None:

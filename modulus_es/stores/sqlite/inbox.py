@@ -45,9 +45,10 @@ class Inbox:
         """Hold messages for their handlers; answers what was held already."""
         repeated: list[tuple[str, str]] = []
         stamp = micros(now)
-        for envelope, handlers in receipts:
+        for receipt in receipts:
+            envelope = receipt.envelope
             said = headers(envelope)
-            for handler, ordered in handlers:
+            for handler, ordered in receipt.handlers:
                 values = (
                     envelope.source,
                     envelope.message_id,
