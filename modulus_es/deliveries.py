@@ -101,7 +101,7 @@ class Deliverer:
         try:
             return self._calls[handler]
         except KeyError:
-            call = self._calls[handler] = _call_of(handler)
+            call = self._calls[handler] = handler.shortcut().call
             return call
 
     async def _handle_in_unit(
@@ -238,16 +238,6 @@ class Deliverer:
                 took,
             )
         )
-
-
-def _call_of(handler: Handler) -> Call | None:
-    """How to call a handler for a message; None if it has to be in a unit of work."""
-    if handler.needs_context:
-        return None
-    call, make = handler.shortcut()
-    if make is not None:
-        return lambda message: make().handle(message)
-    return call
 
 
 def _outcome(answer: Any, message: Any, handler: Handler) -> tuple[str, Any]:
