@@ -124,14 +124,13 @@ class Aggregate(es.Aggregate):
 
         class Event(RecordedEvent):
             """The base of an aggregate's events."""
-
-        class Created(AggregateCreated):
-            """The base of its first one."""
     else:
         # Not annotated: eventsourcing takes a class with annotations for a dataclass.
         snapshot_interval = 500
         Event = RecordedEvent
-        Created = AggregateCreated
+
+    class Created(AggregateCreated):
+        """The base of an aggregate's first event, and that event where no other is named."""
 
     Snapshot = Snapshot
 

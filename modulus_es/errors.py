@@ -52,8 +52,12 @@ from typing import Any, Self
 class ModulusError(Exception):
     """Base of every error that the kit raises on purpose.
 
-    >>> issubclass(ConcurrencyError, ModulusError)
-    True
+    >>> from modulus_es import System
+    >>> try:
+    ...     System(store="oracle://shop")
+    ... except ModulusError as error:
+    ...     print(type(error).__name__)
+    StoreURLError
     """
 
 
@@ -160,8 +164,13 @@ class ServiceNotFoundError(ServiceError):
 class ServiceLifetimeError(ServiceError):
     """A longer-lived service would keep a shorter-lived one.
 
-    >>> issubclass(ServiceLifetimeError, ServiceError)
-    True
+    >>> from modulus_es import MessageBus, System
+    >>> class Clerk:
+    ...     def __init__(self, bus: MessageBus) -> None: ...
+    >>> System(seed=7).services.singleton(Clerk)
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ServiceLifetimeError: singleton Clerk would keep its parameter bus: ...
     """
 
 
@@ -194,8 +203,15 @@ class HandlerResultError(ModulusError):
 class ProjectionError(ModulusError):
     """A projector returned something else than integration events or None.
 
-    >>> issubclass(ProjectionError, ModulusError)
-    True
+    >>> import asyncio
+    >>> from modulus_es import Aggregate, System
+    >>> class Door(Aggregate): ...
+    >>> doors = System(seed=7).module("doors")
+    >>> _ = doors.projects(Door.Created, name="tell")(lambda created: "a door")
+    >>> asyncio.run(doors.save(Door()))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.ProjectionError: ...
     """
 
 
@@ -246,8 +262,17 @@ class PublishError(ModulusError, ExceptionGroup[Exception]):
 class CascadeDepthError(ModulusError):
     """Events cause events, or commands send commands, without an end in sight.
 
-    >>> issubclass(CascadeDepthError, ModulusError)
-    True
+    >>> import asyncio
+    >>> from modulus_es import DomainEvent, Mediator, System
+    >>> class Rang(DomainEvent): ...
+    >>> bells = System(seed=7).module("bells")
+    >>> @bells.on(Rang, phase="before_commit")
+    ... async def answer(rang: Rang, mediator: Mediator) -> None:
+    ...     await mediator.publish(Rang())
+    >>> asyncio.run(bells.publish(Rang()))
+    Traceback (most recent call last):
+        ...
+    modulus_es.errors.CascadeDepthError: ...
     """
 
 
@@ -285,8 +310,14 @@ class StaleSystemError(ModulusError):
 class BackgroundError(ModulusError):
     """Something failed while the system ran live; ``__cause__`` is what it was.
 
-    >>> issubclass(BackgroundError, ModulusError)
-    True
+    The next call to the system raises it.
+
+    >>> failure = OSError("the disk is full")
+    >>> try:
+    ...     raise BackgroundError(f"the live system failed: {failure}") from failure
+    ... except BackgroundError as error:
+    ...     print(repr(error.__cause__))
+    OSError('the disk is full')
     """
 
 
@@ -345,15 +376,19 @@ class UnknownEventError(DeserializationError):
     >>> other.mapper.to_domain_event(stored)
     Traceback (most recent call last):
         ...
-    modulus_es.errors.UnknownEventError: event 1 of ... (Door.AggregateCreated): ...
+    modulus_es.errors.UnknownEventError: event 1 of ... (Door.Created): ...
     """
 
 
 class StoreError(ModulusError):
     """The store said no.
 
-    >>> issubclass(StoreError, ModulusError)
-    True
+    >>> from modulus_es import System
+    >>> try:
+    ...     System(store="oracle://shop")
+    ... except StoreError as error:
+    ...     print(error)
+    no store answers to 'oracle://shop'; there is: ...
     """
 
 
@@ -427,8 +462,12 @@ class LeaseLostError(StoreError):
 class TransportError(ModulusError):
     """The transport said no.
 
-    >>> issubclass(TransportError, ModulusError)
-    True
+    >>> from modulus_es import System
+    >>> try:
+    ...     System(transport="pigeon://")
+    ... except TransportError as error:
+    ...     print(error)
+    no transport answers to 'pigeon://'; there is: ...
     """
 
 

@@ -152,7 +152,7 @@ class RecordedEvent(DomainEvent, es.Aggregate.Event, metaclass=_EventType):
 
 
 class AggregateCreated(RecordedEvent, es.AggregateCreated):
-    """The first event of an aggregate; `Aggregate.Created` is this class."""
+    """The first event of an aggregate; `Aggregate.Created` derives from this class."""
 
     __base_fields__: ClassVar[frozenset[str]] = RecordedEvent.__base_fields__
     __aggregate__: ClassVar[type[Aggregate]]

@@ -297,6 +297,26 @@ async def test_a_plain_constructor_records_the_created_event() -> None:
     assert (rebuilt.text, rebuilt.pinned) == ("hi", False)
 
 
+@pytest.mark.parametrize("with_constructor", [True, False])
+async def test_created_is_the_event_that_is_recorded_where_no_other_is_named(
+    orders: Module, with_constructor: bool
+) -> None:
+    class Plain(Aggregate):
+        if with_constructor:
+
+            def __init__(self) -> None: ...
+
+    heard: list[str] = []
+
+    @orders.on(Plain.Created)
+    def hear(created: Plain.Created) -> None:
+        heard.append(type(created).__qualname__)
+
+    await orders.save(Plain())
+    assert [name.rpartition("<locals>.")[2] for name in heard] == ["Plain.Created"]
+    assert [stored.topic for stored in orders.stored_events()] == ["Plain.Created"]
+
+
 async def test_an_aggregate_may_be_written_as_a_dataclass() -> None:
     class Note(Aggregate):
         text: str
