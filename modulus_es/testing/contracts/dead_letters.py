@@ -18,8 +18,8 @@ class DeadLetterContract(StoreSuite):
     """What was given up is visible, and comes back at its old place, edited or not.
 
     >>> from modulus_es.testing.contracts import promises
-    >>> len(list(promises(DeadLetterContract)))
-    7
+    >>> next(promises(DeadLetterContract)).name
+    'test_a_revived_delivery_begins_anew_before_the_later_ones_of_its_key'
     """
 
     @promise()

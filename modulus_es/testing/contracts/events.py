@@ -15,8 +15,8 @@ class EventsContract(StoreSuite):
     """Events read back as they were written, in one order, and each place is taken once.
 
     >>> from modulus_es.testing.contracts import promises
-    >>> len(list(promises(EventsContract)))
-    9
+    >>> next(promises(EventsContract)).name
+    'test_a_commit_of_nothing_writes_nothing'
     """
 
     @promise()

@@ -12,8 +12,8 @@ class InboxContract(StoreSuite):
     """A delivery's key is (source, message id, module, handler), and what comes again is known.
 
     >>> from modulus_es.testing.contracts import promises
-    >>> len(list(promises(InboxContract)))
-    8
+    >>> next(promises(InboxContract)).name
+    'test_a_delivery_tells_everything_of_its_message'
     """
 
     @promise()

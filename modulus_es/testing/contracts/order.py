@@ -15,8 +15,8 @@ class OrderContract(TransportSuite):
     """Nothing is lost, and messages of one key come in the order in which they were published.
 
     >>> from modulus_es.testing.contracts import promises
-    >>> len(list(promises(OrderContract)))
-    10
+    >>> next(promises(OrderContract)).name
+    'test_a_message_that_is_refused_for_good_holds_up_no_other_key'
     """
 
     @promise()

@@ -25,8 +25,8 @@ class TransactionContract(StoreSuite):
     """Events, messages and the mark of a delivery are one transaction.
 
     >>> from modulus_es.testing.contracts import promises
-    >>> len(list(promises(TransactionContract)))
-    9
+    >>> next(promises(TransactionContract)).name
+    'test_a_commit_that_is_cancelled_at_any_moment_is_whole_or_not_there'
     """
 
     @promise()
