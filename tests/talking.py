@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from modulus_es import Aggregate, Command, IntegrationEvent, Module, System, event
+from modulus_es import Aggregate, Command, Envelope, IntegrationEvent, Module, System, event
 from modulus_es.clock import START
 
 
@@ -29,6 +30,15 @@ def pair(**options: Any) -> tuple[System, Module, Module]:
     """A system with a module that sends and one that hears."""
     system = System(seed=7, **options)
     return system, system.module("sender"), system.module("hearer")
+
+
+def envelope(**said: Any) -> Envelope:
+    """The same message from elsewhere, as the transport brings it, but for what is said."""
+    usual: dict[str, Any] = {
+        "message_id": str(UUID(int=1)), "kind": "event", "type": "Said", "version": 1,
+        "body": b'{"n":1}', "source": "sender", "key": "k", "occurred_on": START,
+    }  # fmt: skip
+    return Envelope(**{**usual, **said})
 
 
 def noted(module: Module) -> list[int]:

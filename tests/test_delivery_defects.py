@@ -77,6 +77,14 @@ async def test_what_nobody_takes_does_not_count_as_a_step(system: System) -> Non
 # What ended a run
 
 
+async def full(*_: Any, **__: Any) -> Any:
+    raise StoreUnavailableError("the disk is full")
+
+
+async def gone(*_: Any, **__: Any) -> Any:
+    raise StoreUnavailableError("the folder is gone")
+
+
 async def test_what_ended_a_run_is_raised_though_giving_back_fails_too(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,12 +92,6 @@ async def test_what_ended_a_run_is_raised_though_giving_back_fails_too(
     hearer.on(Said, name="hear")(lambda said: None)
     for n in range(3):
         await sender.bus.publish(Said(n))
-
-    async def full(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the disk is full")
-
-    async def gone(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the folder is gone")
 
     with monkeypatch.context() as patched:
         patched.setattr(hearer.store, "commit", full)
@@ -110,9 +112,6 @@ async def test_where_nothing_else_failed_the_failure_to_give_back_is_raised(
     for n in range(3):
         await sender.bus.publish(Said(n))
     await system.step()
-
-    async def gone(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the folder is gone")
 
     hearer.forget("hear")
     hearer.on(Sung, name="hear")(lambda sung: None)

@@ -6,13 +6,12 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talking import Do, Said
+from talking import Do, Said, envelope
 
 from modulus_es import Envelope, IntegrationEvent, Module, System
 from modulus_es.clock import START
@@ -42,14 +41,6 @@ def listening() -> tuple[System, Module]:
 def only(module: Module) -> InboxRow:
     (row,) = module.inbox
     return row
-
-
-def envelope(**said: Any) -> Envelope:
-    usual: dict[str, Any] = {
-        "message_id": str(UUID(int=1)), "kind": "event", "type": "Said", "version": 1,
-        "body": b'{"n":1}', "source": "sender", "key": "k", "occurred_on": START,
-    }  # fmt: skip
-    return Envelope(**{**usual, **said})
 
 
 # What cannot be read

@@ -9,12 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from talking import Do, Note, Said, at, noted, pair
+from talking import Do, Note, Said, at, envelope, noted, pair
 
 from modulus_es import (
     Clock,
     Command,
-    Envelope,
     Error,
     Failure,
     IntegrationEvent,
@@ -35,14 +34,6 @@ def rows(module: Module) -> dict[str, tuple[str, int]]:
 def only(module: Module) -> InboxRow:
     (row,) = module.inbox
     return row
-
-
-def envelope(**said: Any) -> Envelope:
-    usual: dict[str, Any] = {
-        "message_id": str(UUID(int=1)), "kind": "event", "type": "Said", "version": 1,
-        "body": b'{"n":1}', "source": "sender", "key": "k", "occurred_on": START,
-    }  # fmt: skip
-    return Envelope(**{**usual, **said})
 
 
 # One row for each handler

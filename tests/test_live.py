@@ -233,13 +233,14 @@ async def test_who_does_not_wait_for_the_stop_loses_nothing(world: World) -> Non
 # What fails in the background
 
 
+async def full(*_: Any, **__: Any) -> Any:
+    raise StoreUnavailableError("the disk is full")
+
+
 async def test_a_failure_in_the_background_is_in_the_trace_and_the_next_call_raises_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.note()
-
-    async def full(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the disk is full")
 
     await world.system.start()
     with monkeypatch.context() as patched:
@@ -261,9 +262,6 @@ async def test_a_failure_in_the_background_is_in_the_trace_and_the_next_call_rai
 async def test_every_call_raises_what_failed(
     world: World, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    async def full(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the disk is full")
-
     system = world.system
     with monkeypatch.context() as patched:
         patched.setattr(world.hearer.store, "claim_inbox", full)
@@ -286,9 +284,6 @@ async def test_stopping_raises_what_failed_and_the_system_lives_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.note()
-
-    async def full(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailableError("the disk is full")
 
     await world.system.start()
     with monkeypatch.context() as patched:

@@ -730,14 +730,15 @@ async def test_what_lives_as_long_as_it_is_cleaned_up_after_it(
     assert log == ["closed with 1 stored"]
 
 
+def cannot_close() -> Iterator[Session]:
+    yield Session()
+    raise OSError("cannot close")
+
+
 async def test_a_failing_clean_up_does_not_hide_that_it_was_committed(
     system: System, orders: Module
 ) -> None:
-    def session() -> Iterator[Session]:
-        yield Session()
-        raise OSError("cannot close")
-
-    system.services.scoped(Session, session)
+    system.services.scoped(Session, cannot_close)
 
     @orders.handles(Pack)
     def pack(command: Pack, session: Session, uow: UnitOfWork) -> None:
@@ -752,11 +753,7 @@ async def test_a_failing_clean_up_does_not_hide_that_it_was_committed(
 async def test_a_failing_clean_up_does_not_hide_what_went_wrong(
     system: System, orders: Module
 ) -> None:
-    def session() -> Iterator[Session]:
-        yield Session()
-        raise OSError("cannot close")
-
-    system.services.scoped(Session, session)
+    system.services.scoped(Session, cannot_close)
 
     @orders.handles(Pack)
     def pack(command: Pack, session: Session) -> None:
