@@ -56,6 +56,7 @@ def written_by(run: Callable[[System], Any]) -> Written:
 def open_bare(folder: Path, schema: Sequence[str], synchronous: str) -> sqlite3.Connection:
     """A file with those tables, as a store of ours is opened."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection.execute("PRAGMA page_size=1024")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     for statement in schema:

@@ -52,6 +52,8 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
         if faults.armed:
             faults.reach("after_commit", module.name, committed=True)
     uow.committed = True
+    if not module.dispatcher.handlers:
+        return ()
     events: list[tuple[DomainEvent, Strategy | None]] = [(event, None) for event, _ in recorded]
     return events + uow.published if uow.published else events
 
@@ -100,10 +102,33 @@ async def _prepare(
 ) -> tuple[list[StoredEvent], list[OutboxRow]]:
     """Everything as it will be stored; what cannot be fails here, by name."""
     rows: list[OutboxRow] = []
+    stored: list[StoredEvent] = []
     if not recorded and not uow.outgoing:
-        return [], rows
+        return stored, rows
     module = uow.module
-    said = {"correlation_id": uow.correlation_id}
+    _say_what_caused(uow, recorded)
+    projectors_of, to_stored_event = module.dispatcher.projectors_of, module.mapper.to_stored_event
+    learned: Any = None
+    for event, aggregate in recorded:
+        if type(aggregate) is not learned:
+            learned = type(aggregate)
+            module.learn(learned)
+        if projectors := projectors_of(type(event)):
+            await project(module, projectors, event, aggregate, rows)
+        stored.append(to_stored_event(event))
+    if uow.outgoing:
+        now = module.system.now()
+        for message, to, at, key in uow.outgoing:
+            if to is None:
+                rows.append(event_row(module, message, now, uow=uow, at=at, key=key))
+            else:
+                rows.append(command_row(module, message, to, now, uow=uow, at=at, key=key))
+    return stored, rows
+
+
+def _say_what_caused(uow: UnitOfWork, recorded: Recorded) -> None:
+    """Let the events say what they belong to, and what caused them."""
+    said = {"correlation_id": uow.conversation or uow.correlation_id}
     if uow.causation_id is not None:
         said["causation_id"] = uow.causation_id
     if uow.handler:
@@ -114,22 +139,6 @@ async def _prepare(
         # may have been stored and only the answer lost.
         if "correlation_id" not in state:
             state.update(said)
-    learned: Any = None
-    for event, aggregate in recorded:
-        if type(aggregate) is not learned:
-            learned = type(aggregate)
-            module.learn(learned)
-        if projectors := module.dispatcher.projectors_of(type(event)):
-            rows.extend(await project(module, projectors, event, aggregate))
-    if uow.outgoing:
-        now = module.system.now()
-        for message, to, at, key in uow.outgoing:
-            if to is None:
-                rows.append(event_row(module, message, now, uow=uow, at=at, key=key))
-            else:
-                rows.append(command_row(module, message, to, now, uow=uow, at=at, key=key))
-    to_stored_event = module.mapper.to_stored_event
-    return [to_stored_event(event) for event, _ in recorded], rows
 
 
 async def _write(
@@ -161,14 +170,17 @@ def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
     settled: Any = None
     home = uow.module.repository.home
     for last, aggregate in reversed(recorded):
-        if aggregate is not settled:
-            settled = aggregate
-            aggregate._home = home
-            pending, version = aggregate.pending_events, last.originator_version
-            if pending and pending[-1].originator_version > version:
-                pending[:] = [event for event in pending if event.originator_version > version]
-            else:
-                pending.clear()
+        if aggregate is settled:
+            continue
+        settled = aggregate
+        aggregate._home = home
+        pending = aggregate.pending_events
+        if pending and pending[-1] is not last:
+            # Somebody has recorded more meanwhile.
+            version = last.originator_version
+            pending[:] = [event for event in pending if event.originator_version > version]
+        else:
+            pending.clear()
     uow.committed = True
 
 

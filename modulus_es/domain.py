@@ -37,7 +37,7 @@ from modulus_es.events import (
 )
 from modulus_es.making import make_of
 from modulus_es.naming import define, qualified_name, stable_name
-from modulus_es.recording import command_methods_of, recording
+from modulus_es.recording import RecordingType, command_methods_of, positional, recording
 
 __all__ = [
     "Aggregate",
@@ -93,7 +93,7 @@ class Snapshot(es.Snapshot):
         return aggregate
 
 
-class Aggregate(es.Aggregate):
+class Aggregate(es.Aggregate, metaclass=RecordingType):
     """A cluster of objects that changes as one, by recording domain events.
 
     Derive from it, and let its methods record events with `event`, or trigger
@@ -158,6 +158,7 @@ class Aggregate(es.Aggregate):
             adopt(value, cls, name)
         for method, decorator in command_methods_of(cls):
             setattr(cls, method, recording(decorator))
+        made.__positional__ = positional(cls)
 
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:
@@ -170,7 +171,8 @@ class Aggregate(es.Aggregate):
         # cache for the whole process, which refuses a class defined again.
         if id is None:
             taken = create_id_parameters(cls)
-            id = cls.create_id(**{name: kwargs[name] for name in taken if name in kwargs})
+            given = {name: kwargs[name] for name in taken if name in kwargs} if taken else {}
+            id = cls.create_id(**given)
         if not isinstance(id, UUID):
             raise TypeError(f"the id of {qualified_name(cls)} is a UUID, not {id!r}")
         if kwargs.get("timestamp") is None:

@@ -33,7 +33,8 @@ class Recorded(msgspec.Struct, omit_defaults=True):
 
 
 _as_dict = msgspec.structs.asdict
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+_new, _set = object.__new__, object.__setattr__
 _decoder = msgspec.json.Decoder(Recorded)
 
 
@@ -86,37 +87,41 @@ class EventMapper(Mapper[UUID]):
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         """The event as it is stored; raises `SerializationError` naming the field."""
         cls = type(domain_event)
-        state = vars(domain_event)
-        at = state["timestamp"]
+        state = domain_event.__dict__
+        at, get = state["timestamp"], state.get
         if not isinstance(at, datetime) or at.tzinfo is None:
             path = f"{stable_name(cls)}.timestamp"
             raise SerializationError(f"{path} is a time with a time zone, not {at!r}", path)
-        kind = self._kind(cls)
+        kind = self._kinds.get(cls) or self._kind(cls)
         recorded = Recorded(
             state["id"],
             at,
             kind.codec.packed(state),
             kind.version,
-            state.get("correlation_id"),
-            state.get("causation_id"),
-            state.get("recorded_by"),
-            state.get("originator_topic"),
+            get("correlation_id"),
+            get("causation_id"),
+            get("recorded_by"),
+            get("originator_topic"),
         )
         try:
-            data = _encoder.encode(recorded)
+            data = _encode(recorded)
         except Exception:
             # If it is one of the fields, this says which.
             kind.codec.encode(state)
             raise
         if self.compressor or self.cipher:
             data = self.closed(data)
-        stored = object.__new__(StoredEvent)
+        stored = _new(StoredEvent)
         # A frozen dataclass sets each of its fields through a call.
-        stored.__dict__.update(
-            originator_id=state["originator_id"],
-            originator_version=state["originator_version"],
-            topic=kind.name,
-            state=data,
+        _set(
+            stored,
+            "__dict__",
+            {
+                "originator_id": state["originator_id"],
+                "originator_version": state["originator_version"],
+                "topic": kind.name,
+                "state": data,
+            },
         )
         return stored
 

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
-from inspect import isawaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from modulus_es import ambient
 from modulus_es.answers import as_result
 from modulus_es.dispatcher import Strategy, check_event
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import (
     ConcurrencyError,
     HandlerNotFoundError,
-    HandlerResultError,
     PublishError,
 )
 from modulus_es.handlers import Handler
 from modulus_es.messages import Command, Query, StreamQuery, kind_of
 from modulus_es.naming import near_misses, qualified_name, stable_name
 from modulus_es.result import Error, Failure, Result
-from modulus_es.surrounding import surround
-from modulus_es.trace import TraceRecord
+from modulus_es.streaming import streamed
+from modulus_es.surrounding import Surrounding, surround
+from modulus_es.trace import TraceRecord, made_of_facts
 from modulus_es.turns import give_way
 from modulus_es.unit_of_work import UnitOfWork
 
@@ -75,6 +68,8 @@ class Mediator:
         if self._uow is None and self._module.system.turns.due():
             await give_way()
         handler = self._handler(command, Command, "send")
+        if not self._behaviors():
+            return await self._with_retries(handler, command)
         return await self._surrounded(command, lambda: self._with_retries(handler, command))
 
     async def query(self, query: Query[T]) -> Result[T]:
@@ -82,11 +77,15 @@ class Mediator:
         if self._uow is None and self._module.system.turns.due():
             await give_way()
         handler = self._handler(query, Query, "query")
+        if not self._behaviors():
+            return await self._attempt(handler, query, 1)
         return await self._surrounded(query, lambda: self._attempt(handler, query, 1))
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """Ask for many answers, one after the other."""
-        return self._stream(self._handler(query, StreamQuery, "stream"), query)
+        handler = self._handler(query, StreamQuery, "stream")
+        uow = self._unit(handler, read_only=True)
+        return streamed(handler, query, uow, partial(self._trace, query, handler, uow))
 
     def publish(
         self, event: DomainEvent, strategy: Strategy | None = None
@@ -139,14 +138,16 @@ class Mediator:
             f"no handler for the {word} {name} in module {module.name}{hint}"
         )
 
+    def _behaviors(self) -> Sequence[Surrounding]:
+        own, common = self._module.behaviors, self._module.system.behaviors
+        return [*common, *own] if common else own
+
     async def _surrounded(
         self, request: Any, innermost: Callable[[], Awaitable[Result[Any]]]
     ) -> Result[Any]:
-        module = self._module
-        if not module.behaviors and not module.system.behaviors:
-            return await innermost()
-        behaviors = (*module.system.behaviors, *module.behaviors)
-        return await surround(behaviors, request, innermost, self, module, self._uow)
+        return await surround(
+            tuple(self._behaviors()), request, innermost, self, self._module, self._uow
+        )
 
     async def _with_retries(self, handler: Handler, command: Command[Any]) -> Result[Any]:
         retries = handler.options.get("retry_conflicts", self._module.system.retry_conflicts)
@@ -166,21 +167,23 @@ class Mediator:
         began = system.clock.now()
         result: Result[Any] | None = None
         outcome, said = "failed", None
+        here = None if ambient.chosen() is system else ambient.choose(system)
         try:
-            with system.current_here():
-                level = system.cascades.enter(self._module.name, handler.name)
-                try:
-                    answer = await handler.run(request, uow)
-                    result = as_result(answer, type(request), handler.name)
-                    if result:
-                        await uow.complete()
-                        outcome = "done"
-                    else:
-                        said = str(result.errors[0])
-                        await uow.rollback()
-                        await uow.close()
-                finally:
-                    system.cascades.leave(level)
+            level = system.cascades.enter(self._module.name, handler.name)
+            try:
+                answer = await handler.run(request, uow)
+                result = as_result(answer, type(request), handler.name)
+                if result:
+                    await uow.complete()
+                    outcome = "done"
+                else:
+                    said = str(result.errors[0])
+                    await uow.rollback()
+                    await uow.close()
+            finally:
+                system.cascades.leave(level)
+                if here is not None:
+                    ambient.unchoose(here)
             return result
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
@@ -210,36 +213,6 @@ class Mediator:
             read_only=read_only,
         )
 
-    async def _stream(self, handler: Handler, query: StreamQuery[T]) -> AsyncIterator[T]:
-        uow = self._unit(handler, read_only=True)
-        system = self._module.system
-        began = system.clock.now()
-        outcome, said = "failed", None
-        steps = _steps(handler, query, uow)
-        try:
-            while True:
-                # Nothing ambient is held while the caller has its turn.
-                with system.current_here():
-                    try:
-                        answer = await anext(steps)
-                    except StopAsyncIteration:
-                        break
-                yield answer
-            await uow.complete()
-            outcome = "done"
-        except GeneratorExit:
-            outcome = "done"
-            raise
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            with system.current_here():
-                await steps.aclose()
-            await uow.rollback()
-            await uow.close()
-            self._trace(query, handler, uow, began, 1, outcome, said)
-
     def _trace(
         self,
         request: Any,
@@ -251,46 +224,60 @@ class Mediator:
         said: str | None,
     ) -> None:
         system = self._module.system
-        now = system.clock.now()
-        kind = "command" if isinstance(request, Command) else "query"
-        system.trace.add(
-            TraceRecord(
-                now,
-                "stream" if isinstance(request, StreamQuery) else kind,
+        system.trace.note(
+            (
+                "command" if isinstance(request, Command) else _kind(request),
+                system.clock.now(),
+                began,
                 self._module.name,
-                type=handler.type_name,
-                handler=handler.name,
-                attempt=attempt,
-                outcome=outcome,
-                correlation_id=uow.conversation,
-                causation_id=uow.causation_id,
-                error=said,
-                duration=(now - began).total_seconds(),
+                handler.type_name,
+                handler.name,
+                attempt,
+                outcome,
+                uow.conversation,
+                uow.causation_id,
+                said,
             )
         )
 
 
+def _kind(request: Any) -> str:
+    return "stream" if isinstance(request, StreamQuery) else "query"
+
+
+def _record_of(kind: str) -> Callable[..., TraceRecord]:
+    def record(
+        now: datetime,
+        began: datetime,
+        module: str,
+        type_name: str,
+        handler: str,
+        attempt: int,
+        outcome: str,
+        *caused: str | None,
+    ) -> TraceRecord:
+        """What is shown of a request."""
+        correlation_id, causation_id, error = caused
+        return TraceRecord(
+            now,
+            kind,
+            module,
+            type=type_name,
+            handler=handler,
+            attempt=attempt,
+            outcome=outcome,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            error=error,
+            duration=(now - began).total_seconds(),
+        )
+
+    return record
+
+
+for _each in ("command", "query", "stream"):
+    made_of_facts(_each, _record_of(_each))
+
+
 async def _noted() -> None:
     """Awaiting what was noted does nothing more."""
-
-
-async def _steps(handler: Handler, query: Any, uow: UnitOfWork) -> AsyncGenerator[Any]:
-    """The answers of a stream query's handler, however it gives them."""
-    answers = await handler.begin(query, uow)
-    if isawaitable(answers):
-        answers = await answers
-    if isinstance(answers, AsyncIterable):
-        try:
-            async for answer in answers:
-                yield answer
-        finally:
-            if isinstance(answers, AsyncGenerator):
-                await answers.aclose()
-    elif isinstance(answers, Iterable) and not isinstance(answers, str | bytes):
-        for answer in answers:
-            yield answer
-    else:
-        raise HandlerResultError(
-            f"{handler.name} answered {answers!r} to {handler.type_name}: the handler of a stream "
-            "query yields its answers"
-        )

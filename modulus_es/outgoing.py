@@ -9,7 +9,7 @@ from uuid import UUID
 from modulus_es.clock import to_utc
 from modulus_es.envelope import Envelope
 from modulus_es.errors import SerializationError
-from modulus_es.ids import derived_id, text
+from modulus_es.ids import projected_id, text
 from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
 from modulus_es.stores.port import OutboxRow
@@ -55,26 +55,31 @@ def projected_row(
     *,
     of: Any,
     of_id: str,
-    projector: str,
-    index: int,
+    by: tuple[str, int],
 ) -> OutboxRow:
     """The row of an integration event that a projector made ``of`` a recorded event.
 
-    Message id, time, key, correlation and causation are the recorded event's.
-    Raises `SerializationError` naming the field that cannot travel.
+    ``by`` are the projector's name and which of its messages it is. Message id,
+    time, key, correlation and causation are the recorded event's. Raises
+    `SerializationError` naming the field that cannot travel.
     """
-    cls = type(event)
+    cls, own, recorded = type(event), event.__dict__, of.__dict__
+    correlation_id, causation_id = own["correlation_id"], own["causation_id"]
+    if correlation_id is not None:
+        _text(event, "correlation_id")
+    if causation_id is not None:
+        _text(event, "causation_id")
     envelope = Envelope(
-        message_id=text(derived_id(of_id, projector, index)),
+        message_id=text(projected_id(recorded["id"], *by)),
         kind="event",
         type=module.system.contracts.learn(cls),
         version=cls.class_version,
-        body=codec_of(cls).encode(event.__dict__),
+        body=codec_of(cls).encode(own),
         source=module.name,
-        key=text(of.originator_id),
-        occurred_on=of.timestamp,
-        correlation_id=_text(event, "correlation_id") or of.correlation_id,
-        causation_id=_text(event, "causation_id") or of_id,
+        key=text(recorded["originator_id"]),
+        occurred_on=recorded["timestamp"],
+        correlation_id=correlation_id or of.correlation_id,
+        causation_id=causation_id or of_id,
     )
     return OutboxRow(envelope, now, now)
 

@@ -55,31 +55,37 @@ def _is_needed(parameter: Any) -> bool:
 
 
 async def project(
-    module: Module, projectors: Iterable[Handler], event: Any, aggregate: Any = None
-) -> list[OutboxRow]:
-    """The outbox rows that these projectors make of one recorded event.
+    module: Module,
+    projectors: Iterable[Handler],
+    event: Any,
+    aggregate: Any,
+    rows: list[OutboxRow],
+) -> None:
+    """Add the outbox rows that these projectors make of one recorded event.
 
     The same event and projector give the same message, byte for byte, whenever
     it is projected: consumers recognise it.
     """
-    rows: list[OutboxRow] = []
-    now = module.system.now()
+    system = module.system
+    now, note = system.clock.now(), system.trace.note
     event_id = text(event.id)
     for projector in projectors:
-        made = await _projected(module, projector, event, aggregate)
+        name = projector.name
+        target = projector.target().project if projector.is_class else projector.target
+        if projector.options["aggregate"]:
+            answer = target(event, await _aggregate_at(module, event, aggregate))
+        else:
+            answer = target(event)
+        # Nearly all make one message of an event, and wait for nothing.
+        made = (
+            (answer,)
+            if isinstance(answer, IntegrationEvent)
+            else await _several(answer, projector, event)
+        )
         for index, contract in enumerate(made):
-            row = projected_row(
-                module,
-                contract,
-                now,
-                of=event,
-                of_id=event_id,
-                projector=projector.name,
-                index=index,
-            )
+            row = projected_row(module, contract, now, of=event, of_id=event_id, by=(name, index))
             rows.append(row)
-            module.system.trace.note(("project", now, projector.name, row.envelope))
-    return rows
+            note(("project", now, name, row.envelope))
 
 
 def _record(now: datetime, projector: str, envelope: Envelope) -> TraceRecord:
@@ -100,16 +106,8 @@ def _record(now: datetime, projector: str, envelope: Envelope) -> TraceRecord:
 made_of_facts("project", _record)
 
 
-async def _projected(
-    module: Module, projector: Handler, event: Any, aggregate: Any
-) -> Sequence[IntegrationEvent]:
-    target = projector.target().project if projector.is_class else projector.target
-    if projector.options["aggregate"]:
-        answer = target(event, await _aggregate_at(module, event, aggregate))
-    else:
-        answer = target(event)
-    if isinstance(answer, IntegrationEvent):
-        return (answer,)
+async def _several(answer: Any, projector: Handler, event: Any) -> Sequence[IntegrationEvent]:
+    """What a projector answered that is not simply one message."""
     if isawaitable(answer):
         answer = await answer
     if answer is None:
@@ -169,7 +167,7 @@ async def replay(module: Module, projector: Any, since: datetime | int | None) -
         event = module.mapper.to_domain_event(stored)
         if from_time is not None and event.occurred_on_utc < from_time:
             continue
-        rows.extend(await project(module, wanted, event))
+        await project(module, wanted, event, None, rows)
         if len(rows) >= _BATCH:
             await module.store.commit([], rows)
             count, rows = count + len(rows), []

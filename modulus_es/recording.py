@@ -1,4 +1,4 @@
-"""The methods of an aggregate that record an event when they are called."""
+"""What records an event when it is called: an aggregate's class, and its methods."""
 
 from __future__ import annotations
 
@@ -8,6 +8,29 @@ from inspect import Parameter, signature
 from typing import Any
 
 import eventsourcing.domain as es
+
+
+class RecordingType(es.MetaAggregate[Any]):
+    """Makes an aggregate of its constructor's arguments, by way of its first event."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - of a metaclass
+        """A new aggregate, with the event that made it pending."""
+        names = cls.__dict__.get("__positional__")
+        if names is None or kwargs or len(args) != len(names):
+            # eventsourcing sorts out which argument is which field, or says what is wrong.
+            return super().__call__(*args, **kwargs)
+        event_class = es._created_event_classes[cls][0]
+        return cls._create(event_class=event_class, **dict(zip(names, args, strict=True)))
+
+
+def positional(cls: Any) -> tuple[str, ...] | None:
+    """What the constructor of an aggregate class takes, where that can be given in order."""
+    parameters = list(signature(cls.__init__).parameters.values())[1:]
+    plain = all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
+    makers = es._created_event_classes[cls]
+    if not plain or len(makers) != 1 or cls in es._annotations_mention_id:
+        return None
+    return tuple(parameter.name for parameter in parameters)
 
 
 def command_methods_of(cls: type) -> Iterator[tuple[str, es.CommandMethodDecorator]]:

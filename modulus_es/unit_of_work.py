@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 from weakref import ref
 
+from modulus_es import ambient
 from modulus_es.clock import to_utc
 from modulus_es.commit import commit
 from modulus_es.domain import Aggregate, DomainEvent
@@ -250,26 +251,36 @@ class UnitOfWork:
     async def complete(self) -> None:
         """Commit, run what follows and clean up; what `commit` says holds here too."""
         self._must_be_open("commit")
-        with self.module.system.current_here():
+        system = self.module.system
+        here = None if ambient.chosen() is system else ambient.choose(system)
+        try:
             try:
                 events = await commit(self)
             except BaseException:
                 await self.rollback()
                 raise
             self._closed = True
-            failed: PublishError | None = None
-            try:
-                if events:
-                    await self.module.dispatcher.after_commit(events, self)
-            except PublishError as error:
-                failed = error
-            try:
-                await self.close()
-            except ExceptionGroup as group:
-                earlier = failed.exceptions if failed else ()
-                failed = PublishError(group.message, [*earlier, *group.exceptions])
-            if failed is not None:
-                raise failed
+            if events or self._scope is not None:
+                await self._follow_up(events)
+        finally:
+            if here is not None:
+                ambient.unchoose(here)
+
+    async def _follow_up(self, events: Sequence[tuple[DomainEvent, Strategy | None]]) -> None:
+        """Run what follows the commit, and clean up; all that fails is one `PublishError`."""
+        failed: PublishError | None = None
+        try:
+            if events:
+                await self.module.dispatcher.after_commit(events, self)
+        except PublishError as error:
+            failed = error
+        try:
+            await self.close()
+        except ExceptionGroup as group:
+            earlier = failed.exceptions if failed else ()
+            failed = PublishError(group.message, [*earlier, *group.exceptions])
+        if failed is not None:
+            raise failed
 
     async def rollback(self) -> None:
         """Write nothing; what was loaded, added and noted is let go of."""

@@ -24,7 +24,7 @@ from modulus_es import (
     event,
 )
 from modulus_es.clock import START
-from modulus_es.ids import derived_id
+from modulus_es.ids import projected_id
 
 
 class Stock(Aggregate):
@@ -171,7 +171,7 @@ async def test_the_event_id_derives_from_event_projector_and_index(orders: Modul
     placed: Any = order.pending_events[0]
     await orders.save(order)
     assert [row.envelope.message_id for row in orders.outbox] == [
-        str(derived_id(placed.id, "several", index)) for index in (0, 1)
+        str(projected_id(placed.id, "several", index)) for index in (0, 1)
     ]
 
 

@@ -123,12 +123,11 @@ class MemoryRecorder(popo.POPOProcessRecorder):
                 0 if row is None else row.attempts,
             )
             try:
-                for event in stored_events:
-                    self._append(event)
+                self._append(stored_events)
                 for message in outbox:
-                    message.position = self.last_position + 1
-                    self.outbox[message.position] = message
-                    self.last_position = message.position
+                    position = message.position = self.last_position + 1
+                    self.outbox[position] = message
+                    self.last_position = position
                 if tracking is not None:
                     self._insert_tracking(tracking)
                 if handled is not None and row is not None:
@@ -141,18 +140,22 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         self._notify_listeners()
         return list(range(first + 1, first + len(stored_events) + 1))
 
-    def _append(self, event: StoredEvent) -> None:
-        key = _key(event.originator_id)
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = []
-        place = len(stream)
-        if stream and stream[-1].originator_version >= event.originator_version:
+    def _append(self, events: Sequence[StoredEvent]) -> None:
+        id_: UUID | str | None = None
+        stream: list[StoredEvent] = []
+        for event in events:
+            if event.originator_id is not id_:
+                id_ = event.originator_id
+                stream = self._streams.setdefault(_key(id_), [])
+            if not stream or stream[-1].originator_version < event.originator_version:
+                self._stored_events.append(event)
+                stream.append(event)
+                continue
             place = bisect_left(stream, event.originator_version, key=_version)
             if stream[place].originator_version == event.originator_version:
                 raise IntegrityError(f"Stored event already recorded: {event}")
-        self._stored_events.append(event)
-        stream.insert(place, event)
+            self._stored_events.append(event)
+            stream.insert(place, event)
 
     def mark(self, handled: Handled) -> None:
         """Note that a delivery was handled which recorded nothing; the lock is held."""

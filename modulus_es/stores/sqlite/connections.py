@@ -19,7 +19,8 @@ Reader = tuple[int, sqlite3.Connection]
 _IDLE_READERS = 8
 _STATEMENTS = 512  # every module has its own; preparing one anew costs more than running it
 _CACHE = 16_000  # KiB
-_CHECKPOINT = 2_000  # pages of the log: a page that is written often is copied once
+_CHECKPOINT = 1_000  # pages of the log: as long as it has not been that long, every commit has
+# to make it longer, which costs the file system more than writing over what is there
 _PAGE = 1024  # bytes: a commit logs every page it touches, and what it adds to one is little
 
 
