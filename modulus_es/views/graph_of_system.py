@@ -36,6 +36,7 @@ class _Builder:
         self._edges: Counter[tuple[str, str, str]] = Counter()
         self._types: dict[str, str] = {}
         self._records: dict[str, set[str]] = {}
+        self._traffic: dict[str, tuple[int, int, int]] = {}
         self._commands = Counter(
             (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
         )
@@ -52,7 +53,7 @@ class _Builder:
             self._sent(module)
             self._received(module)
         edges = [Edge(*ends, count=count) for ends, count in self._edges.items()]
-        return HandlerGraph(self._nodes.values(), edges, records=self._records)
+        return HandlerGraph(map(self._counted, self._nodes.values()), edges, records=self._records)
 
     def _declared(self, module: Module) -> None:
         for kind, handler in module.handlers():
@@ -163,8 +164,13 @@ class _Builder:
                 self._edges[f"{module.name}/command/{row.envelope.type}", id_, "sync"] += done
 
     def _count(self, id_: str, count: int, *, retries: int = 0, dead: int = 0) -> None:
-        node = self._nodes[id_]
-        self._nodes[id_] = replace(
+        """Add to a node's traffic; there may be a hundred thousand rows, and nodes are frozen."""
+        before = self._traffic.get(id_, (0, 0, 0))
+        self._traffic[id_] = before[0] + count, before[1] + retries, before[2] + dead
+
+    def _counted(self, node: Node) -> Node:
+        count, retries, dead = self._traffic.get(node.id, (0, 0, 0))
+        return replace(
             node,
             count=node.count + count,
             retries=node.retries + retries,

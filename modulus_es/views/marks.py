@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import InboxRow, OutboxRow
@@ -25,7 +28,7 @@ OUTBOX, INBOX, UNREADABLE = "(outbox)", "(inbox)", "(unreadable)"
 """The lanes that are no handler's: a module's outbox, its inbox, what nobody there could read."""
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A moment or a span in the life of a message, in the lane of a module's handler.
 
     ``kind`` is recorded, waiting, in_flight, attempt, done, failed, retry,
@@ -66,7 +69,8 @@ class Mark(NamedTuple):
         begins_open = begins or self.open in ("begin", "both")
         ends_open = ends or self.open in ("end", "both")
         said = "both" if begins_open and ends_open else "begin" if begins_open else "end"
-        return self._replace(
+        return replace(
+            self,
             time=since if begins and since is not None else self.time,
             end=until if ends and until is not None else self.end,
             open=said,
@@ -76,6 +80,12 @@ class Mark(NamedTuple):
     def lane(self) -> tuple[str, str]:
         """The module and the handler."""
         return self.module, self.handler
+
+
+_TIME = attrgetter("time")
+
+TRACED = ("delivery", "crash", "replay", "network", "relay", "command")
+"""The kinds of records that marks are made of."""
 
 
 def marks_from(
@@ -94,23 +104,34 @@ def marks_from(
     ``now`` is where what still waits is drawn to; by default the latest time there is.
     """
     sent, received, kept = list(outbox), list(inbox), list(records)
-    moments = (
-        *(record.time for record in kept),
-        *(row.delivered_at or row.dead_at or row.created_at for _, row in sent),
-        *(row.processed_at or row.dead_at or row.received_at for _, row in received),
-    )
-    if not moments:
+    if not (sent or received or kept):
         return []
-    builder = _Builder(sent, received, kept, causes or {}, now or max(moments))
-    marks = [
-        *(mark for module, row in sent for mark in builder.outbox(module, row)),
-        *(mark for module, row in received for mark in builder.inbox(module, row)),
-        *builder.rest(),
-    ]
-    return sorted(marks, key=lambda mark: mark.time)
+    builder = _Builder(sent, received, kept, causes or {}, now or _latest(sent, received, kept))
+    for module, row in sent:
+        builder.outbox(module, row)
+    for module, arrived in received:
+        builder.inbox(module, arrived)
+    builder.marks.extend(builder.rest())
+    return sorted(builder.marks, key=_TIME)
+
+
+def _latest(
+    sent: list[tuple[str, OutboxRow]],
+    received: list[tuple[str, InboxRow]],
+    records: list[TraceRecord],
+) -> datetime:
+    return max(
+        (
+            *(record.time for record in records),
+            *(row.delivered_at or row.dead_at or row.created_at for _, row in sent),
+            *(row.processed_at or row.dead_at or row.received_at for _, row in received),
+        )
+    )
 
 
 class _Builder:
+    """Makes the marks of a row at a time: there may be a hundred thousand rows."""
+
     def __init__(
         self,
         sent: list[tuple[str, OutboxRow]],
@@ -119,81 +140,89 @@ class _Builder:
         causes: Mapping[str, str | None],
         now: datetime,
     ) -> None:
+        self.marks: list[Mark] = []
         self._causes, self._now = causes, now
         self._sent = {(row.envelope.source, row.envelope.message_id): row for _, row in sent}
-        self._over_the_bus = {
-            (module, row.handler, row.envelope.message_id) for module, row in received
-        }
-        self._attempts: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
+        self._received = received
+        # Not lists, of which Python's garbage collector would look at every one.
+        self._attempts: dict[tuple[str, str, str], tuple[TraceRecord, ...]] = {}
         self._replayed: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
         self._relayed: dict[tuple[str, str], list[TraceRecord]] = defaultdict(list)
         self._crashed: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
         self._commands: list[TraceRecord] = []
         for record in records:
-            key = (record.module, record.handler, record.message_id)
-            if record.kind == "delivery":
-                self._attempts[key].append(record)
-            elif record.kind == "crash":
+            kind = record.kind
+            if kind == "delivery":
+                key = (record.module, record.handler, record.message_id)
+                self._attempts[key] = (*self._attempts.get(key, ()), record)
+            elif kind == "crash":
                 lane = OUTBOX if record.handler == "relay" else record.handler or INBOX
                 self._crashed[record.module, lane, record.message_id].append(record)
-            elif record.kind == "replay":
+            elif kind == "replay":
+                key = (record.module, record.handler, record.message_id)
                 self._replayed[key].append(record.time)
-            elif record.kind == "network" and record.outcome == "lost":
+            elif kind == "network" and record.outcome == "lost":
                 self._relayed[record.source, record.message_id].append(record)
-            elif record.kind == "relay" and record.outcome != "done":
+            elif kind == "relay" and record.outcome != "done":
                 self._relayed[record.module, record.message_id].append(record)
-            elif record.kind == "command":
+            elif kind == "command":
                 self._commands.append(record)
 
-    def outbox(self, module: str, row: OutboxRow) -> Iterator[Mark]:
+    def outbox(self, module: str, row: OutboxRow) -> None:
         """Recorded, waiting to be handed over, tried in vain, dead."""
+        add = self.marks.append
         recorded = self._first(module, OUTBOX, row.envelope, row.created_at)
-        yield recorded
+        add(recorded)
         until = row.delivered_at or row.dead_at or self._now
         if until > row.created_at:
             text = "scheduled" if row.scheduled else "in the outbox"
             pending = row.delivered_at is None and row.dead_at is None
-            yield _waited(recorded, row.created_at, until, text, still=pending)
-        yield from self._crashes(recorded)
-        for record in self._relayed.pop((module, row.envelope.message_id), ()):
-            lost = f"lost on the way to {record.module}" if record.kind == "network" else ""
-            yield _moment(recorded, "retry", record, text=lost)
+            add(_waited(recorded, row.created_at, until, text, still=pending))
+        if self._crashed:
+            self.marks += self._crashes(recorded)
+        if self._relayed:
+            for record in self._relayed.pop((module, row.envelope.message_id), ()):
+                lost = f"lost on the way to {record.module}" if record.kind == "network" else ""
+                add(_moment(recorded, "retry", record, text=lost))
         if row.dead_at is not None:
-            yield _of(recorded, "dead", row.dead_at, row.dead_at, row.attempts, row.last_error)
+            add(_of(recorded, "dead", row.dead_at, row.dead_at, row.attempts, row.last_error))
 
-    def inbox(self, module: str, row: InboxRow) -> Iterator[Mark]:
+    def inbox(self, module: str, row: InboxRow) -> None:
         """In flight, waiting, attempt by attempt, and how it ended."""
-        message = row.envelope
-        arrived = self._first(module, row.handler or UNREADABLE, message, row.received_at)
+        add, message, received = self.marks.append, row.envelope, row.received_at
+        arrived = self._first(module, row.handler or UNREADABLE, message, received)
         source = self._sent.get((message.source, message.message_id))
         if source is not None:
             left = source.available_at if source.scheduled else source.created_at
-            if left < row.received_at:
-                yield _of(arrived, "in_flight", left, row.received_at)
+            if left < received:
+                add(_of(arrived, "in_flight", left, received))
         key = (module, row.handler, message.message_id)
-        since: datetime | None = row.received_at
+        since: datetime | None = received
         tried = False
         for record in self._attempts.pop(key, ()):
             if record.outcome == "duplicate":
-                yield _moment(arrived, "duplicate", record, text="came again, suppressed")
+                add(_moment(arrived, "duplicate", record, text="came again, suppressed"))
                 continue
-            began = record.time - timedelta(seconds=record.duration)
+            began = _began(record)
             if since is None:
                 since = max((at for at in self._replayed[key] if at <= began), default=None)
             if since is not None and began > since:
                 text = "for its next attempt" if tried else "in the inbox"
-                yield _waited(arrived, since, began, text)
-            yield from _tried(arrived, record)
+                add(_waited(arrived, since, began, text))
+            if record.duration > 0:
+                add(_attempt(arrived, record))
+            add(_outcome(arrived, record))
             tried, since = True, None if record.outcome == "dead" else record.time
         ended = row.processed_at or row.dead_at
         until = ended or self._now
         if since is not None and until > since and (ended is None or not tried):
             text = "in the inbox" if ended else "still waiting"
-            yield _waited(arrived, since, until, text, still=not ended)
-        yield from self._crashes(arrived)
+            add(_waited(arrived, since, until, text, still=not ended))
+        if self._crashed:
+            self.marks += self._crashes(arrived)
         if ended is not None and not tried:
             kind = "dead" if row.dead_at else "failed" if row.outcome == "failed" else "done"
-            yield _of(arrived, kind, ended, ended, row.attempts, row.last_error)
+            add(_of(arrived, kind, ended, ended, row.attempts, row.last_error))
 
     def rest(self) -> Iterator[Mark]:
         """Deliveries whose row is gone, and commands that were sent within their module."""
@@ -204,14 +233,18 @@ class _Builder:
                     yield _moment(mark, "duplicate", record, text="came again, suppressed")
                 else:
                     yield from _tried(mark, record)
-        for (_, lane, _), records in self._crashed.items():
-            for record in records:
-                mark = self._traced(record)._replace(handler=lane)
+        for (_, lane, _), crashes in self._crashed.items():
+            for record in crashes:
+                mark = replace(self._traced(record), handler=lane)
                 yield _moment(mark, "crash", record, text=f"crashed at {record.outcome}")
+        over_the_bus = {
+            (module, row.handler, row.envelope.message_id)
+            for module, row in (self._received if self._commands else ())
+        }
         for record in self._commands:
             key = (record.module, record.handler, record.causation_id or "")
-            if key not in self._over_the_bus:
-                yield from _tried(self._traced(record)._replace(text="a command"), record)
+            if key not in over_the_bus:
+                yield from _tried(replace(self._traced(record), text="a command"), record)
 
     def _crashes(self, mark: Mark) -> Iterator[Mark]:
         """Where the module died while it had this message in hand."""
@@ -220,8 +253,8 @@ class _Builder:
 
     def _first(self, module: str, handler: str, message: Envelope, time: datetime) -> Mark:
         return Mark(
-            time, time, module, handler, "recorded", message.message_id, message.type,
-            correlation_id=message.correlation_id, causation_id=self._cause(message.causation_id),
+            time, time, module, handler, "recorded", message.message_id, message.type, 0,
+            message.correlation_id, self._cause(message.causation_id), None, "", "",
         )  # fmt: skip
 
     def _traced(self, record: TraceRecord) -> Mark:
@@ -233,6 +266,8 @@ class _Builder:
 
     def _cause(self, causation_id: str | None) -> str | None:
         """The message behind a domain event, as far back as events caused each other."""
+        if causation_id not in self._causes:
+            return causation_id
         passed = set()
         while causation_id is not None and causation_id not in passed:
             passed.add(causation_id)
@@ -255,22 +290,36 @@ def _of(
     """Another mark of the same message in the same lane."""
     return Mark(
         time, end, mark.module, mark.handler, kind, mark.message_id, mark.type, attempt,
-        mark.correlation_id, mark.causation_id, error, text,
+        mark.correlation_id, mark.causation_id, error, text, "",
     )  # fmt: skip
 
 
 def _waited(mark: Mark, time: datetime, end: datetime, text: str, *, still: bool = False) -> Mark:
     made = _of(mark, "waiting", time, end, text=text)
-    return made._replace(open="end") if still else made
+    return replace(made, open="end") if still else made
 
 
 def _moment(mark: Mark, kind: str, record: TraceRecord, text: str = "") -> Mark:
     return _of(mark, kind, record.time, record.time, record.attempt, record.error, text)
 
 
+def _began(record: TraceRecord) -> datetime:
+    if record.duration == 0:
+        return record.time
+    return record.time - timedelta(seconds=record.duration)
+
+
 def _tried(mark: Mark, record: TraceRecord) -> Iterator[Mark]:
     """An attempt, if it took any time, and its outcome."""
     if record.duration > 0:
-        began = record.time - timedelta(seconds=record.duration)
-        yield _of(mark, "attempt", began, record.time, record.attempt, record.error, mark.text)
-    yield _moment(mark, _OUTCOMES.get(record.outcome, "failed"), record, mark.text)
+        yield _attempt(mark, record)
+    yield _outcome(mark, record)
+
+
+def _attempt(mark: Mark, record: TraceRecord) -> Mark:
+    attempt, error = record.attempt, record.error
+    return _of(mark, "attempt", _began(record), record.time, attempt, error, mark.text)
+
+
+def _outcome(mark: Mark, record: TraceRecord) -> Mark:
+    return _moment(mark, _OUTCOMES.get(record.outcome, "failed"), record, mark.text)

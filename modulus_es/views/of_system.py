@@ -13,7 +13,7 @@ from modulus_es.ledger import LedgerRow
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
 from modulus_es.views.graph_of_system import graph
-from modulus_es.views.marks import Mark, marks_from
+from modulus_es.views.marks import TRACED, Mark, marks_from
 from modulus_es.views.rows import EventRow
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import Timeline
@@ -118,7 +118,7 @@ def _marks(system: System) -> list[Mark]:
     return marks_from(
         ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),
         ((m.name, row) for m in system.modules for row in m.store.inbox_rows()),
-        system.trace,
+        system.trace.of_kind(*TRACED),
         causes=causes,
         now=system.now(),
     )

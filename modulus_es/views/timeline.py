@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.clock import iso, to_utc
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _MANY = 12
 _INSTANT = timedelta.resolution
 AXES = ("broken", "log", "linear")
-_PLACE, _MESSAGE = itemgetter(2, 3, 4), itemgetter(5)
+_TIME, _END, _KIND, _MESSAGE = map(attrgetter, ("time", "end", "kind", "message_id"))
+_PLACE = attrgetter("module", "handler", "kind")
 _ENDS = ("done", "failed", "dead", "retry")
 
 
@@ -57,11 +58,10 @@ class Timeline(Picture):
     ) -> None:
         if axis not in AXES:
             raise ValueError(f"an axis is {', '.join(AXES)}, not {axis!r}")
-        self.marks = tuple(sorted(marks, key=lambda mark: mark.time))
+        self.marks = tuple(sorted(marks, key=_TIME))
         self.title, self.arrows, self.axis = title, arrows, axis
-        for mark in self.marks:
-            if mark.kind not in KINDS:
-                raise ValueError(f"a mark is {', '.join(KINDS)}, not {mark.kind!r}")
+        for kind in set(map(_KIND, self.marks)).difference(KINDS):
+            raise ValueError(f"a mark is {', '.join(KINDS)}, not {kind!r}")
 
     def filter(
         self,
@@ -80,19 +80,30 @@ class Timeline(Picture):
         """
         since = None if since is None else to_utc(since, "since")
         until = None if until is None else to_utc(until, "until")
-        kept = (
+        kept: Iterable[Mark] = self.marks
+        if correlation is not None or type is not None or since is not None or until is not None:
+            kept = self._within(correlation, type, since, until)
+        return Timeline(
+            kept,
+            title=self.title,
+            arrows=self.arrows if arrows is None else arrows,
+            axis=self.axis if axis is None else axis,
+        )
+
+    def _within(
+        self,
+        correlation: str | None,
+        type: str | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> Iterator[Mark]:
+        return (
             mark.within(since, until)
             for mark in self.marks
             if (correlation is None or mark.correlation_id == correlation)
             and (type is None or mark.type == type)
             and (since is None or mark.end >= since + _INSTANT * (mark.time < since))
             and (until is None or mark.time <= until - _INSTANT * (mark.end > until))
-        )
-        return Timeline(
-            kept,
-            title=self.title,
-            arrows=self.arrows if arrows is None else arrows,
-            axis=self.axis if axis is None else axis,
         )
 
     def scene(self) -> Scene:
@@ -125,7 +136,7 @@ class Timeline(Picture):
         return said
 
     def _bounds(self) -> tuple[datetime, datetime]:
-        return self.marks[0].time, max(mark.end for mark in self.marks)
+        return self.marks[0].time, max(map(_END, self.marks))
 
     @cached_property
     def _lanes(self) -> dict[tuple[str, str], Counter[str]]:

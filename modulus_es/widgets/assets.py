@@ -11,6 +11,8 @@ from importlib.resources import files
 from modulus_es.views.theme import STYLES, Style
 
 _SCHEMES = ("", '[data-theme="dark"]')
+_PARTS = {"timeline": ("columns", "counts")}
+"""What stands in files of its own before a view's module: a page gets one module for each view."""
 
 
 def module(name: str) -> str:
@@ -19,7 +21,7 @@ def module(name: str) -> str:
     >>> "export default" in module("graph")
     True
     """
-    return f"{_text('common.js')}\n{_text(f'{name}.js')}"
+    return "\n".join(_text(f"{part}.js") for part in ("common", *_PARTS.get(name, ()), name))
 
 
 def stylesheet(name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -20,6 +22,18 @@ def is_live() -> bool:
     is its static pictures, the same on every run.
     """
     return bool(_parent()[0])
+
+
+def soon(act: Callable[[], Any]) -> None:
+    """Call this when the cell has been carried out; at once where no page waits for the cell."""
+    try:
+        loop = asyncio.get_running_loop() if is_live() else None
+    except RuntimeError:
+        loop = None
+    if loop is None:
+        act()
+    else:
+        loop.call_soon(act)
 
 
 def key() -> str:

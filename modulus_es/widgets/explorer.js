@@ -2,6 +2,7 @@
 // Traits: key, parts, controls, inspected, status. It sends no messages of its own.
 
 const LABELS = { controls: "Controls", graph: "Handler graph", timeline: "Delivery timeline", inspector: "Inspector" };
+const OFTEN = 100; // milliseconds between two looks for places
 const GONE = "The kernel that this explorer belonged to is gone: run the cell again.";
 
 /** A section of the inspector: pairs, changes (before and after) or plain text. */
@@ -67,11 +68,14 @@ function mount(model, place, listen) {
   const off = listen({ "change:status": report, "change:inspected": inspect, gone });
   report();
   inspect();
-  return () => {
-    off();
-    stop.abort();
-    for (const view of views) view.remove();
-    root.remove();
+  return {
+    root,
+    leave() {
+      off();
+      stop.abort();
+      for (const view of views) view.remove();
+      root.remove();
+    },
   };
 }
 
@@ -98,22 +102,35 @@ function initialize({ model }) {
   const mounted = new Map();
   const context = {};
   let timer = 0;
+  let looked = -Infinity;
   let closed = false;
   const leave = (place) => {
-    mounted.get(place)();
+    mounted.get(place).leave();
     mounted.delete(place);
     if (place.firstElementChild) place.firstElementChild.hidden = false;
   };
   const look = () => {
     timer = 0;
-    for (const place of [...mounted.keys()]) if (!place.isConnected) leave(place);
+    looked = performance.now();
+    const lost = [...mounted.keys()].filter((place) => !place.isConnected);
     for (const place of document.querySelectorAll(`[data-modulus-es="${CSS.escape(model.get("key"))}"]`)) {
       if (mounted.has(place)) continue;
       if (place.firstElementChild) place.firstElementChild.hidden = true;
-      mounted.set(place, mount(model, place, listen));
+      const before = lost.pop();
+      if (before) {
+        // The pictures have come, in a new place: what is alive moves there as it is.
+        place.append(mounted.get(before).root);
+        mounted.set(place, mounted.get(before));
+        mounted.delete(before);
+      } else mounted.set(place, mount(model, place, listen));
     }
+    for (const place of lost) leave(place);
   };
-  const observer = new MutationObserver(() => { timer ||= setTimeout(look, 100); });
+  // The first place is taken at once; a page that changes all the time is looked at now and then.
+  const observer = new MutationObserver(() => {
+    if (performance.now() - looked > OFTEN) look();
+    else timer ||= setTimeout(look, OFTEN);
+  });
   if (model.get("key")) {
     observer.observe(document.body, { childList: true, subtree: true });
     look();
@@ -146,7 +163,7 @@ function initialize({ model }) {
 
 function render({ model, el }) {
   const { listen } = hub(model);
-  return mount(model, el, listen);
+  return mount(model, el, listen).leave;
 }
 
 export default { initialize, render };

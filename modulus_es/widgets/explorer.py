@@ -16,7 +16,7 @@ from modulus_es.widgets import cells
 from modulus_es.widgets.controls import Controls
 from modulus_es.widgets.graph_data import graph_data
 from modulus_es.widgets.inspecting import NOTHING, inspected
-from modulus_es.widgets.shown import html_of
+from modulus_es.widgets.shown import place_of
 from modulus_es.widgets.timeline_data import timeline_data, travelling
 from modulus_es.widgets.updates import Updates
 from modulus_es.widgets.views import ExplorerView, GraphView, TimelineView
@@ -51,7 +51,8 @@ class Explorer:
     ) -> None:
         self.system = system
         self._make_graph, self._make_timeline = graph, timeline
-        self._graph, self._timeline = HandlerGraph([], []), Timeline([])
+        self._graph: HandlerGraph | None = None
+        self._timeline = Timeline([])
         self._marks: dict[int, Sequence[Mark]] = {}
         self._version = 0
         self._chosen: Mark | None = None
@@ -71,7 +72,8 @@ class Explorer:
         )
         self.graph_view.on_msg(self._clicked)
         self.timeline_view.on_msg(self._clicked)
-        self.refresh()
+        self._show_timeline()
+        cells.soon(self._graphed)
         self._updates = None if system is None else Updates(system.trace, self.refresh)
         cells.opened(self)
 
@@ -81,18 +83,30 @@ class Explorer:
         """Show the system as it is now; it happens by itself when something was traced."""
         if self.closed:
             return
-        self._graph, self._timeline = self._make_graph(), self._make_timeline()
+        self._show_timeline()
+        self._show_graph()
+
+    def _show_timeline(self) -> None:
+        self._timeline = self._make_timeline()
         self._version += 1
         self._marks[self._version] = travelling(self._timeline)
         self._marks.pop(self._version - _SEEN, None)
-        self.graph_view.data = graph_data(self._graph)
         chosen = self._index()
         with self.timeline_view.hold_sync():
             self.timeline_view.data = timeline_data(self._timeline, self._version)
             self.timeline_view.chosen = chosen
+
+    def _show_graph(self) -> HandlerGraph:
+        self._graph = self._make_graph()
+        self.graph_view.data = graph_data(self._graph)
         if self.controls is not None:
             self.controls.refresh()
             self._offer()
+        return self._graph
+
+    def _graphed(self) -> HandlerGraph:
+        """The graph, made when it is asked for: in a page, the timeline goes before it."""
+        return self._show_graph() if self._graph is None else self._graph
 
     @property
     def marks(self) -> Sequence[Mark]:
@@ -132,18 +146,31 @@ class Explorer:
         self._listeners.clear()
         cells.closed(self)
 
+    def _ipython_display_(self) -> None:
+        """Come to life in the cell's output at once; the pictures take longer and follow there."""
+        if self.closed or not cells.is_live():
+            raise NotImplementedError  # then it is shown as any other value
+        from IPython.display import display, update_display
+
+        place = {"text/html": place_of(self.view.key), "text/plain": "Explorer"}
+        key: Any = {"raw": True, "display_id": self.view.key}
+        display(place, **key)  # type: ignore[no-untyped-call]
+        update_display(self._repr_mimebundle_(), **key)  # type: ignore[no-untyped-call]
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """What a notebook shows: the static pictures, and the place where it comes to life."""
         key = "" if self.closed or not cells.is_live() else self.view.key
-        picture: Any = self._timeline if self._timeline.marks else self._graph
+        graph = self._graphed()
+        picture: Any = self._timeline if self._timeline.marks else graph
         bundle: dict[str, Any] = picture._repr_mimebundle_()
-        bundle["text/html"] = html_of(self._graph, self._timeline, key)
+        pictures = f"<div>{graph.to_html()}{self._timeline.to_html()}</div>"
+        bundle["text/html"] = place_of(key, pictures)
         bundle["text/plain"] = repr(self)
         return bundle
 
     def __repr__(self) -> str:
         closed = ", closed" if self.closed else ""
-        return f"Explorer({len(self._graph.nodes)} nodes, {len(self.marks)} marks{closed})"
+        return f"Explorer({len(self._graphed().nodes)} nodes, {len(self.marks)} marks{closed})"
 
     # What the reader does
 

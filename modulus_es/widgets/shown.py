@@ -7,12 +7,14 @@ the explorer takes its place in the page as long as its kernel is alive.
 
 from __future__ import annotations
 
-from modulus_es.views.handler_graph import HandlerGraph
 from modulus_es.views.svg import escaped
-from modulus_es.views.timeline import Timeline
 
 
-def html_of(graph: HandlerGraph, timeline: Timeline, key: str) -> str:
-    """The pictures of both, in the place that ``key`` names, if it names one."""
-    place = f' data-modulus-es="{escaped(key)}"' if key else ""
-    return f"<div{place}><div>{graph.to_html()}{timeline.to_html()}</div></div>"
+def place_of(key: str, pictures: str = "<div></div>") -> str:
+    """The place that ``key`` names, if it names one, with the pictures that are shown there.
+
+    >>> place_of("k", "<div>a picture</div>")
+    '<div data-modulus-es="k"><div>a picture</div></div>'
+    """
+    named = f' data-modulus-es="{escaped(key)}"' if key else ""
+    return f"<div{named}>{pictures}</div>"

@@ -2,114 +2,19 @@
 // Traits: data, chosen, filter, highlighted, cursor, playing. Message: {kind: "choose", mark, version}.
 // Hovering, moving, zooming, the scrubber and the chain of causes need no kernel.
 
-const UNIT = 1e9; // how finely Python counts along the axis
 const HEADING = 22;
 const ROW = 17;
 const PAD = 5;
 const COUNTS = 46;
 const TOP = 30;
-const SINGLE = 2000; // so many marks are drawn one by one
 const MOST_ROWS = 60; // of the table of what was where
+const MOST_ARROWS = 300;
 const PLAY = 8000; // milliseconds from the beginning to the end
-const WAITS = new Set(["waiting", "in_flight", "attempt"]);
-const BAD = new Set(["failed", "retry", "duplicate", "crash"]);
+const PAINTS = ["waiting", "in_flight", "attempt", "failed", "retry", "duplicate", "crash", "recorded", "done", "dead",
+  "dead-cross", "count", "count-bad", "count-dead", "lane", "grid", "caption"];
 const STEPS_OF_TIME = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5,
   ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
     604800, 2419200, 7862400, 31536000, 315360000, 3153600000].map((seconds) => seconds * 1e6)];
-
-/** The columns as typed arrays; their bytes may begin anywhere, and typed arrays may not. */
-function unpack(raw) {
-  const column = (bytes, Type) => new Type(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  return {
-    ...raw,
-    x: column(raw.x, Uint32Array), end: column(raw.end, Uint32Array), lane: column(raw.lane, Uint16Array),
-    row: column(raw.row, Uint16Array), kind: column(raw.kind, Uint8Array), type: column(raw.type, Uint32Array),
-    message: column(raw.message, Uint32Array), attempt: column(raw.attempt, Uint16Array),
-    cause: column(raw.cause, Int32Array), knots: column(raw.knots, Float64Array),
-  };
-}
-
-/** Where, in which lane and how bad everything is that is a moment, closely packed to be counted. */
-function momentsOf({ x, lane, kind, kinds }) {
-  const level = Int8Array.from(kinds, (name) => (WAITS.has(name) ? -1 : name === "dead" ? 2 : BAD.has(name) ? 1 : 0));
-  let count = 0;
-  for (let mark = 0; mark < x.length; mark += 1) if (level[kind[mark]] >= 0) count += 1;
-  const found = { x: new Uint32Array(count), lane: new Uint16Array(count), level: new Uint8Array(count), mark: new Uint32Array(count) };
-  let at = 0;
-  for (let mark = 0; mark < x.length; mark += 1) {
-    if (level[kind[mark]] < 0) continue;
-    found.x[at] = x[mark];
-    found.lane[at] = lane[mark];
-    found.level[at] = level[kind[mark]];
-    found.mark[at] = mark;
-    at += 1;
-  }
-  return found;
-}
-
-/** Time and place along the axis, both ways, by knots of (time, where it begins, where it ends). */
-function axisOf(knots) {
-  const count = knots.length / 3;
-  const find = (value, offset) => {
-    let low = 0;
-    let high = count - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (knots[3 * middle + offset] <= value) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  };
-  return {
-    time(u) {
-      if (count === 0) return 0;
-      const k = find(u, 1);
-      const [time, , end] = knots.subarray(3 * k, 3 * k + 3);
-      if (u <= end || k + 1 === count) return time;
-      const [later, begin] = knots.subarray(3 * k + 3, 3 * k + 5);
-      return time + ((later - time) * (u - end)) / (begin - end || 1);
-    },
-    place(time) {
-      if (count === 0) return 0;
-      const k = find(time, 0);
-      const [at, begin, end] = knots.subarray(3 * k, 3 * k + 3);
-      if (time <= at || k + 1 === count) return begin;
-      const [later, next] = knots.subarray(3 * k + 3, 3 * k + 5);
-      return end + ((next - end) * (time - at)) / (later - at);
-    },
-  };
-}
-
-/** A time in UTC, as exactly as steps of so many microseconds need. */
-function clock(micros, step = 1) {
-  const whole = Math.round(micros);
-  const text = new Date(Math.floor(whole / 1000)).toISOString();
-  if (step >= 86400e6) return text.slice(0, 10);
-  if (step >= 60e6) return text.slice(11, 16);
-  const rest = ((whole % 1e6) + 1e6) % 1e6;
-  if (step >= 1e6 || rest === 0) return text.slice(11, 19);
-  return `${text.slice(11, 19)}.${String(rest).padStart(6, "0").replace(/0{3}$/, "")}`;
-}
-
-/** What each message led to, and every message before and behind one. */
-function familyOf(cause, message) {
-  const found = new Set();
-  for (let at = message; at >= 0 && !found.has(at); at = cause[at]) found.add(at);
-  const led = new Map();
-  cause.forEach((before, after) => {
-    if (before >= 0) led.set(before, [...(led.get(before) ?? []), after]);
-  });
-  const queue = [message];
-  while (queue.length > 0) {
-    for (const after of led.get(queue.pop()) ?? []) {
-      if (!found.has(after)) {
-        found.add(after);
-        queue.push(after);
-      }
-    }
-  }
-  return found;
-}
 
 function render({ model, el }) {
   const stop = new AbortController();
@@ -139,11 +44,13 @@ function render({ model, el }) {
   const said = element("div", { class: "mes-said", "aria-live": "polite" });
   const states = element("div", { class: "mes-states" });
   const legend = element("div", { class: "mes-legend" });
-  const root = element("div", { class: "modulus-es mes-timeline" }, bar,
-    element("div", { class: "mes-board" }, names, plot), legend,
+  const board = element("div", { class: "mes-board" }, names, plot);
+  const root = element("div", { class: "modulus-es mes-timeline" }, bar, board, legend,
     element("div", { class: "mes-bar mes-time" }, play, slider, reading, now), said, states);
   el.append(root);
   const hint = tip(root, signal);
+
+  const brush = painter(canvas);
 
   let data = null;
   let axis = axisOf(new Float64Array());
@@ -155,13 +62,16 @@ function render({ model, el }) {
   let yOf = new Map();
   let single = true;
   let nodes = new Map(); // mark -> its SVG group
-  let family = null;
+  let shown = null; // of each mark, whether the filter lets it through; null without a filter
+  let held = null; // the shown marks as the canvas needs them
+  let family = null; // of each message, whether it belongs to the chosen one's
+  let kindred = []; // the family's marks
+  let pairs = []; // those of them that led to each other
   let focused = -1;
   let waiting = 0;
-  let colours = {};
-  let paths = {};
+  let coloured = false;
+  let dressed = false; // whether the SVG marks show what is chosen and where the cursor is
   let lives = null;
-  let moments = null;
   let frames = 0;
   let tabling = 0;
   let arrived = 0; // when the data that is not painted yet came
@@ -171,12 +81,17 @@ function render({ model, el }) {
   const kindOf = (mark) => data.kinds[data.kind[mark]];
   const typeOf = (mark) => data.types[data.type[mark]];
 
-  function shownMark(mark) {
+  const lasting = (mark) => data.lasts[data.kind[mark]] === 1;
+  const isShown = (mark) => shown === null || shown[mark] === 1;
+
+  /** Of each mark, whether it is of the lanes or the types that the chosen node is about. */
+  function filtered() {
     const filter = model.get("filter");
-    if (!filter.lanes) return true;
-    const lane = data.lanes[data.lane[mark]];
-    return filter.lanes.some(([module, handler]) => lane.module === module && lane.handler === handler)
-      || filter.types.includes(typeOf(mark).name);
+    if (!filter.lanes) return null;
+    const lane = data.lanes.map(({ module, handler }) =>
+      filter.lanes.some(([other, name]) => module === other && handler === name));
+    const type = data.types.map(({ name }) => filter.types.includes(name));
+    return Uint8Array.from(data.x, (_, mark) => (lane[data.lane[mark]] || type[data.type[mark]] ? 1 : 0));
   }
 
   function sentence(mark) {
@@ -185,7 +100,7 @@ function render({ model, el }) {
     const time = clock(axis.time(u(mark)));
     let text = `${lane.module} ${lane.label}: ${typeOf(mark).label} ${data.meanings[kind]}`;
     if (data.attempt[mark] > 0) text += `, attempt ${data.attempt[mark]}`;
-    if (WAITS.has(kind)) return `${text}, ${time} to ${clock(axis.time(data.end[mark] / UNIT))}`;
+    if (lasting(mark)) return `${text}, ${time} to ${clock(axis.time(data.end[mark] / UNIT))}`;
     return `${text}, ${time}`;
   }
 
@@ -201,11 +116,9 @@ function render({ model, el }) {
     data = unpack(raw);
     axis = axisOf(data.knots);
     lives = null;
-    moments = momentsOf(data);
     if (before !== null) model.set("cursor", axis.place(before));
     if (seen) [from, to] = [axis.place(seen[0]), Math.max(axis.place(seen[1]), axis.place(seen[0]) + 1e-6)];
-    paths = Object.fromEntries(Object.entries(data.glyphs).map(([kind, parts]) =>
-      [kind, parts.map(([style, d]) => [style, new Path2D(d)])]));
+    brush.data(data.glyphs);
     explain();
     arrange();
     kin();
@@ -215,21 +128,22 @@ function render({ model, el }) {
   function arrange() {
     const filter = model.get("filter");
     const count = data.x.length;
-    let shown = count;
+    shown = filtered();
+    let many = count;
     let used = null;
-    if (filter.lanes) {
+    if (shown) {
       used = new Set();
-      shown = 0;
+      many = 0;
       for (let mark = 0; mark < count; mark += 1) {
-        if (shownMark(mark)) {
-          shown += 1;
+        if (shown[mark]) {
+          many += 1;
           used.add(data.lane[mark]);
         }
       }
     }
-    heading.textContent = filter.lanes
-      ? `Only ${filter.label}: ${shown.toLocaleString("en")} of ${count.toLocaleString("en")} marks` : data.heading;
-    all.hidden = !filter.lanes;
+    heading.textContent = shown
+      ? `Only ${filter.label}: ${many.toLocaleString("en")} of ${count.toLocaleString("en")} marks` : data.heading;
+    all.hidden = !shown;
     single = !data.counted;
     lanes = [];
     names.replaceChildren(element("div", { class: "mes-axis-room" }));
@@ -253,6 +167,9 @@ function render({ model, el }) {
     yOf = new Map(lanes.map((lane) => [lane.index, lane]));
     plot.style.height = `${height}px`;
     canvas.hidden = single;
+    held = single ? null : sorted(data, shown);
+    if (held) held.count = counter(held.moments, data.lanes.length);
+    sized();
     svg.setAttribute("aria-label", data.alt);
     if (single) {
       svg.setAttribute("role", "group");
@@ -266,25 +183,32 @@ function render({ model, el }) {
     paint();
   }
 
+  function sized() {
+    svg.setAttribute("width", width);
+    svg.setAttribute("height", height);
+  }
+
   const base = shape("g", { "aria-hidden": "true" });
   const arrows = shape("g", { "aria-hidden": "true", class: "mes-arrows" });
   const marks = shape("g", {});
   const needle = shape("line", { class: "mes-needle", y1: TOP - 8, "aria-hidden": "true" });
   const ring = shape("circle", { class: "mes-ring", r: 9, "aria-hidden": "true", hidden: "" });
-  svg.append(base, arrows, marks, ring, needle);
+  const spot = shape("circle", { class: "mes-spot", r: 9, "aria-hidden": "true", hidden: "" });
+  svg.append(base, arrows, marks, ring, spot, needle);
 
   function build() {
     const held = root.contains(document.activeElement) && focused >= 0;
     nodes = new Map();
     marks.replaceChildren();
+    dressed = false;
     if (!single) return;
-    const order = [...data.x.keys()].filter(shownMark);
-    const rank = (mark) => (WAITS.has(kindOf(mark)) ? 0 : BAD.has(kindOf(mark)) || kindOf(mark) === "dead" ? 2 : 1);
+    const order = [...data.x.keys()].filter(isShown);
+    const rank = (mark) => (lasting(mark) ? 0 : BAD.has(kindOf(mark)) || kindOf(mark) === "dead" ? 2 : 1);
     order.sort((one, other) => rank(one) - rank(other) || one - other);
     const made = document.createDocumentFragment();
     for (const mark of order) {
       const kind = kindOf(mark);
-      const wait = WAITS.has(kind);
+      const wait = lasting(mark);
       const group = shape("g", {
         class: `mes-mark${wait ? " mes-wait" : ""}`, role: "button", tabindex: -1, "aria-label": sentence(mark),
         "aria-pressed": "false", "data-mark": mark,
@@ -296,7 +220,7 @@ function render({ model, el }) {
       nodes.set(mark, group);
     }
     marks.append(made);
-    if (!nodes.has(focused)) focused = order.length > 0 ? Math.min(...order.filter((m) => !WAITS.has(kindOf(m)))) : -1;
+    if (!nodes.has(focused)) focused = order.length > 0 ? Math.min(...order.filter((m) => !lasting(m))) : -1;
     nodes.get(focused)?.setAttribute("tabindex", "0");
     if (held) nodes.get(focused)?.focus({ preventScroll: true });
   }
@@ -315,26 +239,22 @@ function render({ model, el }) {
       waiting = 0;
       frames += 1;
       root.dataset.frames = frames;
-      if (data) {
+      if (!data) return;
+      if (single) {
         backdrop();
-        if (single) place();
-        else count();
-        chain();
-        pointer();
-        if (arrived) root.dataset.took = Math.round(performance.now() - arrived);
-        arrived = 0;
-      }
+        place();
+      } else scan();
+      chain();
+      pointer();
+      if (arrived) root.dataset.took = Math.round(performance.now() - arrived);
+      arrived = 0;
     });
   }
 
   function backdrop() {
-    svg.setAttribute("width", width);
-    svg.setAttribute("height", height);
     const parts = document.createDocumentFragment();
-    if (single) {
-      for (const lane of lanes) {
-        parts.append(shape("rect", { class: "m-lane", x: 0, y: lane.y, width, height: lane.height }));
-      }
+    for (const lane of lanes) {
+      parts.append(shape("rect", { class: "m-lane", x: 0, y: lane.y, width, height: lane.height }));
     }
     for (const cut of data.cuts) {
       const x = px(cut.x);
@@ -375,30 +295,31 @@ function render({ model, el }) {
 
   function place() {
     const cursor = model.get("cursor");
+    const chosen = model.get("chosen");
     for (const [mark, group] of nodes) {
       const x = px(u(mark));
-      const kind = kindOf(mark);
-      if (WAITS.has(kind)) {
+      if (lasting(mark)) {
         const [end, y] = [px(data.end[mark] / UNIT), rowY(mark)];
         const child = group.lastChild;
         group.firstChild.setAttribute("d", `M${x} ${y}H${Math.max(end, x + 1)}`);
-        if (kind === "attempt") {
+        if (kindOf(mark) === "attempt") {
           for (const [name, value] of [["x", x], ["y", y - 4], ["width", Math.max(end - x, 1.5)], ["height", 8]]) {
             child.setAttribute(name, value);
           }
         } else child.setAttribute("d", `M${x} ${y}H${Math.max(end, x + 1)}`);
       } else group.setAttribute("transform", `translate(${x} ${rowY(mark)})`);
+      if (dressed) continue;
       group.classList.toggle("mes-later", cursor !== null && u(mark) > cursor);
-      group.classList.toggle("mes-on", family !== null && family.has(data.message[mark]));
-      group.setAttribute("aria-pressed", String(model.get("chosen") === mark));
+      group.classList.toggle("mes-on", family !== null && family[data.message[mark]] === 1);
+      group.setAttribute("aria-pressed", String(chosen === mark));
     }
+    dressed = true;
     root.classList.toggle("mes-lit", family !== null);
   }
 
   /** What the signs mean, those that there are. */
   function explain() {
-    const seen = new Set(data.kind);
-    legend.replaceChildren(...data.kinds.filter((_, kind) => seen.has(kind)).map((kind) => {
+    legend.replaceChildren(...data.kinds.filter((_, kind) => data.kind.includes(kind)).map((kind) => {
       const sign = WAITS.has(kind)
         ? [shape(kind === "attempt" ? "rect" : "path", { class: `m-${kind}`, d: "M-9 0H9", x: -9, y: -4, width: 18, height: 8 })]
         : data.glyphs[kind].map(drawn);
@@ -407,104 +328,17 @@ function render({ model, el }) {
     }));
   }
 
-  /** The first that begins at or after a place; they are in order of time. */
-  function search(place, { x } = data) {
-    let low = 0;
-    let high = x.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (x[middle] < place) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  /** Bars of what happened in each few pixels; single marks where few enough are in sight. */
-  function count() {
-    const ratio = devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-      canvas.style.width = `${width}px`;
-      canvas.style.height = `${height}px`;
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.fillStyle = colours["lane-fill"];
-    for (const lane of lanes) pen.fillRect(0, lane.y, width, lane.height);
-    const first = search(Math.max(0, from - (to - from) * 0.02) * UNIT);
-    const last = search(Math.min(1, to + 1e-9) * UNIT + 1);
-    const filter = model.get("filter");
+  /** A frame of the canvas, which is as high as what can be seen of the lanes. */
+  function scan() {
+    if (!coloured) recolour();
+    const [top, tall] = [board.scrollTop, Math.min(board.clientHeight || height, height)];
     const cursor = model.get("cursor");
-    if (last - first <= SINGLE) {
-      for (let mark = first; mark < last; mark += 1) if (!filter.lanes || shownMark(mark)) stamp(pen, mark, cursor);
-      return;
-    }
-    const wide = 3;
-    const bins = Math.ceil(width / wide) + 1;
-    const size = data.lanes.length * bins;
-    const sums = [new Uint32Array(size), new Uint32Array(size), new Uint32Array(size)];
-    const factor = width / ((to - from) * UNIT * wide);
-    const offset = from * UNIT;
-    const until = Math.min(to, cursor ?? 1) * UNIT + 1;
-    const { x, lane, level } = moments;
-    const end = search(until, moments);
-    for (let at = search(offset, moments); at < end; at += 1) {
-      if (filter.lanes && !shownMark(moments.mark[at])) continue;
-      sums[level[at]][lane[at] * bins + (((x[at] - offset) * factor) | 0)] += 1;
-    }
-    for (const row of lanes) {
-      const start = row.index * bins;
-      let most = 1;
-      for (let bin = 0; bin < bins; bin += 1) {
-        most = Math.max(most, sums[0][start + bin] + sums[1][start + bin] + sums[2][start + bin]);
-      }
-      const bottom = new Float64Array(bins).fill(row.y + row.height - 2);
-      for (const [at, style] of [[2, "count-dead"], [1, "count-bad"], [0, "count"]]) {
-        pen.fillStyle = colours[`${style}-fill`];
-        for (let bin = 0; bin < bins; bin += 1) {
-          const held = sums[at][start + bin];
-          if (held === 0) continue;
-          const tall = Math.max(((row.height - 8) * held) / most, 2);
-          bottom[bin] -= tall;
-          pen.fillRect(bin * wide, bottom[bin], wide - 1, tall);
-        }
-      }
-    }
-  }
-
-  function stamp(pen, mark, cursor) {
-    const kind = kindOf(mark);
-    if (!yOf.has(data.lane[mark])) return;
-    const [x, y] = [px(u(mark)), rowY(mark)];
-    const faded = (cursor !== null && u(mark) > cursor) || (family !== null && !family.has(data.message[mark]));
-    pen.globalAlpha = faded ? 0.25 : 1;
-    pen.strokeStyle = colours[`${kind}-stroke`];
-    pen.fillStyle = colours[`${kind}-fill`];
-    pen.lineWidth = 1.6;
-    if (WAITS.has(kind)) {
-      pen.setLineDash(kind === "waiting" ? [2, 2.5] : kind === "in_flight" ? [9, 3] : []);
-      const wide = Math.max(px(data.end[mark] / UNIT) - x, 1.5);
-      if (kind === "attempt") pen.fillRect(x, y - 4, wide, 8);
-      else pen.stroke(new Path2D(`M${x} ${y}h${wide}`));
-      pen.setLineDash([]);
-    } else {
-      pen.save();
-      pen.translate(x, y);
-      for (const [style, path] of paths[kind]) {
-        if (colours[`${style}-fill`]) {
-          pen.fillStyle = colours[`${style}-fill`];
-          pen.fill(path);
-        }
-        if (colours[`${style}-stroke`]) {
-          pen.strokeStyle = colours[`${style}-stroke`];
-          pen.stroke(path);
-        }
-      }
-      pen.restore();
-    }
-    pen.globalAlpha = 1;
+    const dim = (mark) => (cursor !== null && u(mark) > cursor) || (family !== null && !family[data.message[mark]]);
+    brush.draw({
+      data, from, to, width, height: tall, top, px, rowY, dim, ground: TOP, ticks: ticks(),
+      rows: lanes.filter((lane) => lane.y <= top + tall && top <= lane.y + lane.height),
+      until: cursor === null ? width : px(cursor), faded: family !== null,
+    }, held, kindred.filter((mark) => !lasting(mark) && yOf.has(data.lane[mark])));
   }
 
   // Causes and effects
@@ -513,64 +347,50 @@ function render({ model, el }) {
   function kin() {
     const chosen = model.get("chosen");
     family = data && chosen >= 0 && chosen < data.x.length ? familyOf(data.cause, data.message[chosen]) : null;
+    kindred = [];
     const lit = new Set();
     if (family) {
-      for (let mark = 0; mark < data.x.length; mark += 1) {
-        if (family.has(data.message[mark])) {
-          for (const node of typeOf(mark).nodes) lit.add(node);
-          if (data.lanes[data.lane[mark]].node) lit.add(data.lanes[data.lane[mark]].node);
-        }
+      for (let mark = 0; mark < data.x.length; mark += 1) if (family[data.message[mark]]) kindred.push(mark);
+      for (const mark of kindred) {
+        for (const node of typeOf(mark).nodes) lit.add(node);
+        if (data.lanes[data.lane[mark]].node) lit.add(data.lanes[data.lane[mark]].node);
       }
     }
+    pairs = data ? pairsOf(data, kindred).slice(0, MOST_ARROWS) : [];
     const known = model.get("highlighted");
     if (known.length !== lit.size || known.some((node) => !lit.has(node))) {
       model.set("highlighted", [...lit]);
       tell(model);
     }
+    dressed = false;
     paint();
   }
 
   function chain() {
-    arrows.replaceChildren();
     const chosen = model.get("chosen");
-    if (!family) {
-      ring.setAttribute("hidden", "");
+    circle(ring, family ? chosen : -1);
+    circle(spot, !single && document.activeElement === svg ? focused : -1);
+    if (pairs.length > 0 || arrows.firstChild) {
+      arrows.replaceChildren(...pairs.flatMap(([source, target]) => {
+        const [x, y, tx, ty] = [px(u(source)), rowY(source), px(u(target)), rowY(target)];
+        const sign = ty >= y ? 1 : -1;
+        const middle = (y + ty) / 2;
+        return [
+          shape("path", { class: "m-arrow", d: `M${x} ${y}C${x} ${middle} ${tx} ${middle} ${tx} ${ty - sign * 9}` }),
+          shape("path", { class: "m-arrow-head", d: `M${tx} ${ty - sign * 6}l-3 ${-sign * 7}h6Z` }),
+        ];
+      }));
+    }
+  }
+
+  function circle(made, mark) {
+    if (mark < 0) {
+      made.setAttribute("hidden", "");
       return;
     }
-    ring.removeAttribute("hidden");
-    ring.setAttribute("cx", px(u(chosen)));
-    ring.setAttribute("cy", rowY(chosen));
-    const first = new Map(); // message and lane -> its first mark there
-    const ended = new Map();
-    const recorded = new Map();
-    for (let mark = 0; mark < data.x.length; mark += 1) {
-      const message = data.message[mark];
-      if (!family.has(message) || WAITS.has(kindOf(mark))) continue;
-      if (kindOf(mark) === "recorded") recorded.set(message, mark);
-      else {
-        const key = `${message} ${data.lane[mark]}`;
-        if (!first.has(key)) first.set(key, mark);
-        ended.set(message, [...(ended.get(message) ?? []), mark]);
-      }
-    }
-    const pairs = [];
-    for (const mark of first.values()) {
-      const source = recorded.get(data.message[mark]);
-      if (source !== undefined && source !== mark) pairs.push([source, mark]);
-    }
-    for (const [message, mark] of recorded) {
-      const before = (ended.get(data.cause[message]) ?? []).filter((one) => data.x[one] <= data.x[mark]);
-      const near = before.filter((one) => data.lanes[data.lane[one]].module === data.lanes[data.lane[mark]].module);
-      const source = near.at(-1) ?? before.at(-1);
-      if (source !== undefined) pairs.push([source, mark]);
-    }
-    for (const [source, target] of pairs.slice(0, 300)) {
-      const [x, y, tx, ty] = [px(u(source)), rowY(source), px(u(target)), rowY(target)];
-      const sign = ty >= y ? 1 : -1;
-      const middle = (y + ty) / 2;
-      arrows.append(shape("path", { class: "m-arrow", d: `M${x} ${y}C${x} ${middle} ${tx} ${middle} ${tx} ${ty - sign * 9}` }),
-        shape("path", { class: "m-arrow-head", d: `M${tx} ${ty - sign * 6}l-3 ${-sign * 7}h6Z` }));
-    }
+    made.removeAttribute("hidden");
+    made.setAttribute("cx", px(u(mark)));
+    made.setAttribute("cy", rowY(mark));
   }
 
   function choose(mark) {
@@ -598,10 +418,11 @@ function render({ model, el }) {
     reading.textContent = cursor === null ? `${text} (now)` : text;
     if (document.activeElement !== slider || cursor === null || model.get("playing")) slider.value = (cursor ?? 1) * 1000;
     slider.setAttribute("aria-valuetext", text);
+    dressed = false;
+    paint();
     // The picture comes first; counting what is where may wait for it.
     clearTimeout(tabling);
-    tabling = setTimeout(table, 0);
-    paint();
+    tabling = setTimeout(() => requestAnimationFrame(() => { tabling = setTimeout(table, 0); }), 0);
   }
 
   function scrub(place) {
@@ -648,19 +469,9 @@ function render({ model, el }) {
     if (!data) return;
     const cursor = (model.get("cursor") ?? 1) * UNIT;
     const count = data.x.length;
-    if (lives === null) {
-      const known = new Map();
-      lives = new Uint32Array(count);
-      for (let mark = 0; mark < count; mark += 1) {
-        const key = data.message[mark] * data.lanes.length + data.lane[mark];
-        let life = known.get(key);
-        if (life === undefined) known.set(key, (life = known.size));
-        lives[mark] = life;
-      }
-      lives.total = known.size;
-    }
-    const state = new Int8Array(lives.total).fill(-1);
-    const laneOf = new Uint16Array(lives.total);
+    lives ??= livesOf(data);
+    const { of, lanes: laneOf, messages: owner } = lives;
+    const state = new Int8Array(laneOf.length).fill(-1);
     const arrived = new Uint8Array(data.cause.length);
     const outbox = data.lanes.map((lane) => lane.outbox);
     const recorded = data.kinds.indexOf("recorded");
@@ -668,13 +479,10 @@ function render({ model, el }) {
     const duplicates = new Uint32Array(data.lanes.length);
     for (let mark = 0; mark < count; mark += 1) {
       if (data.x[mark] > cursor) continue;
-      laneOf[lives[mark]] = data.lane[mark];
       if (data.kind[mark] === duplicate) duplicates[data.lane[mark]] += 1;
-      else state[lives[mark]] = data.kind[mark];
+      else state[of[mark]] = data.kind[mark];
       if (!outbox[data.lane[mark]]) arrived[data.message[mark]] = 1;
     }
-    const owner = new Uint32Array(lives.total);
-    for (let mark = 0; mark < count; mark += 1) owner[lives[mark]] = data.message[mark];
     const heads = ["waiting", "in flight", "being handled", "done", "failed", "dead", "duplicates"];
     const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, crash: 0, dead: 5 };
     const sums = data.lanes.map(() => [0, 0, 0, 0, 0, 0, 0]);
@@ -725,37 +533,46 @@ function render({ model, el }) {
     if (!lane) return -1;
     const at = (from + ((event.clientX - box.left) / width) * (to - from)) * UNIT;
     const far = ((to - from) * UNIT * 12) / width;
+    const { x, lane: laneOf, mark } = held.moments;
     let best = -1;
-    for (let mark = search(at - far); mark < data.x.length && data.x[mark] <= at + far; mark += 1) {
-      if (data.lane[mark] === lane.index && !WAITS.has(kindOf(mark)) && shownMark(mark)) {
-        const nearer = best < 0 || Math.abs(data.x[mark] - at) < Math.abs(data.x[best] - at);
-        if (nearer) best = mark;
+    let least = far;
+    const middle = search(x, at);
+    for (const step of [-1, 1]) {
+      for (let next = step < 0 ? middle - 1 : middle; next >= 0 && next < x.length; next += step) {
+        const away = Math.abs(x[next] - at);
+        if (away > least) break;
+        if (laneOf[next] === lane.index) [best, least] = [mark[next], away];
       }
     }
     return best;
   }
 
   let dragged = false;
+  let dragging = false;
   svg.addEventListener("pointerdown", (event) => {
     dragged = false;
     if (event.button !== 0) return;
+    dragging = true;
     const [x, a, b] = [event.clientX, from, to];
     const moving = new AbortController();
     window.addEventListener("pointermove", (move) => {
       if (Math.abs(move.clientX - x) > 4) dragged = true;
       if (dragged) look(a - ((move.clientX - x) / width) * (b - a), b - ((move.clientX - x) / width) * (b - a));
     }, { signal: moving.signal });
-    window.addEventListener("pointerup", () => moving.abort(), { signal: moving.signal });
+    window.addEventListener("pointerup", () => {
+      dragging = false;
+      moving.abort();
+    }, { signal: moving.signal });
   }, { signal });
   svg.addEventListener("click", (event) => {
     if (dragged || !data) return;
     const mark = markAt(event);
     if (mark < 0) return;
-    if (nodes.has(mark)) rove(mark, false);
+    rove(mark, false);
     choose(mark);
   }, { signal });
   svg.addEventListener("pointermove", (event) => {
-    if (!data) return;
+    if (!data || dragging) return;
     const mark = markAt(event);
     if (mark >= 0) hint.show(sentence(mark), event);
     else hint.hide();
@@ -774,7 +591,19 @@ function render({ model, el }) {
     nodes.get(mark)?.setAttribute("tabindex", "0");
     if (u(mark) < from || u(mark) > to) look(u(mark) - (to - from) / 2, u(mark) + (to - from) / 2);
     if (focus && nodes.has(mark)) nodes.get(mark).focus();
-    else if (!single) said.textContent = sentence(mark);
+    else if (!single) {
+      reveal(yOf.get(data.lane[mark]));
+      said.textContent = sentence(mark);
+      paint();
+    }
+  }
+
+  /** Scroll a lane into what can be seen of the board. */
+  function reveal(lane) {
+    if (!lane) return;
+    if (lane.y < board.scrollTop) board.scrollTop = lane.y - TOP;
+    const bottom = lane.y + lane.height;
+    if (bottom > board.scrollTop + board.clientHeight) board.scrollTop = bottom - board.clientHeight;
   }
 
   /** The next mark along the lane, or the one nearest in time on the lane above or below. */
@@ -782,7 +611,7 @@ function render({ model, el }) {
     const here = Math.max(focused, 0);
     const own = lanes.findIndex((lane) => lane.index === data.lane[here]);
     const step = key === "ArrowLeft" ? -1 : 1;
-    const fits = (mark, lane) => data.lane[mark] === lane && !WAITS.has(kindOf(mark)) && shownMark(mark);
+    const fits = (mark, lane) => data.lane[mark] === lane && !lasting(mark) && isShown(mark);
     if (key === "ArrowLeft" || key === "ArrowRight") {
       for (let mark = here + step; mark >= 0 && mark < data.x.length; mark += step) {
         if (fits(mark, data.lane[here])) return mark;
@@ -818,25 +647,35 @@ function render({ model, el }) {
     scrub(place >= 1 ? null : place);
   }, { signal });
 
+  /** Let the canvas know the colours; a view that is not in the page yet has none. */
   function recolour() {
     const style = getComputedStyle(root);
-    colours = {};
-    for (const name of [...WAITS, ...BAD, "recorded", "done", "dead", "dead-cross", "count", "count-bad", "count-dead", "lane"]) {
+    const colours = {};
+    for (const name of PAINTS) {
       for (const part of ["fill", "stroke"]) {
         const colour = style.getPropertyValue(`--m-${name}-${part}`).trim();
         colours[`${name}-${part}`] = colour === "none" ? "" : colour;
       }
     }
-    paint();
+    brush.theme(colours);
+    coloured = root.isConnected;
   }
-  followTheme(root, signal, recolour);
+  followTheme(root, signal, () => {
+    coloured = false;
+    paint();
+  });
   const resized = new ResizeObserver(() => {
     if (plot.clientWidth > 0 && plot.clientWidth !== width) {
       width = plot.clientWidth;
-      paint();
+      sized();
     }
+    paint();
   });
   resized.observe(plot);
+  resized.observe(board);
+  board.addEventListener("scroll", paint, { signal, passive: true });
+  svg.addEventListener("focus", paint, { signal });
+  svg.addEventListener("blur", paint, { signal });
 
   model.on("change:data", take);
   model.on("change:filter", () => { if (data) { arrange(); kin(); } });
@@ -844,7 +683,6 @@ function render({ model, el }) {
   model.on("change:cursor", clockwork);
   model.on("change:playing", playing);
   width = plot.clientWidth || width;
-  recolour();
   take();
   return () => {
     stop.abort();

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,10 @@ UNIT = 1_000_000_000
 SPANS_UP_TO = 600_000
 """Of more marks than these, only the moments travel to the page, not what lasts."""
 
+_COLUMNS = (
+    "time", "end", "module", "handler", "kind", "message_id", "type", "attempt", "correlation_id",
+    "causation_id",
+)  # fmt: skip
 _STEP, _WIDE, _GAP = 17, 700.0, 14
 
 
@@ -39,17 +46,31 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
     """
     marks = travelling(timeline)
     # By column, because there may be millions.
-    columns: Any = zip(*marks, strict=True) if marks else [()] * len(Mark._fields)
-    held: Any = Mark(*columns)
+    held: Any = SimpleNamespace(**{name: list(map(attrgetter(name), marks)) for name in _COLUMNS})
     counted = len(timeline.marks) > LIMIT
     axis = _Linear(held) if counted else _ToScale(marks, timeline.axis)
     lanes = axis.lanes
     number = {lane: index for index, lane in enumerate(lanes)}
-    types = list(dict.fromkeys(held.type))
-    type_number = {name: index for index, name in enumerate(types)}
+    lane = np.fromiter(map(number.__getitem__, _pairs(held)), "u4", len(marks))
+    type_, types = numbered(held.type)
     modules = list(dict.fromkeys(module for module, _ in lanes))
     message, cause = _messages(held)
     kind_number = {kind: index for index, kind in enumerate(KINDS)}
+    kind = np.fromiter(map(kind_number.__getitem__, held.kind), "u1", len(marks))
+    attempt = np.minimum(np.array(held.attempt, dtype="i8"), 65_535)
+    sent = {
+        "knots": np.array(axis.knots, "f8"),
+        "x": np.array(axis.x, "u4"),
+        "end": np.array(axis.end, "u4"),
+        "cause": np.array(cause, "i4"),
+        **{
+            name: _narrow(np.asarray(values))
+            for name, values in (
+                ("row", axis.rows), ("lane", lane), ("kind", kind), ("type", type_),
+                ("attempt", attempt), ("message", message),
+            )
+        },
+    }  # fmt: skip
     return {
         "version": version,
         "counted": counted,
@@ -84,16 +105,8 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
         ],
         "cuts": axis.cuts,
         "flow": axis.flow,
-        "knots": _bytes(axis.knots, "f8"),
-        "x": _bytes(axis.x, "u4"),
-        "end": _bytes(axis.end, "u4"),
-        "row": _bytes(axis.rows, "u2"),
-        "lane": _bytes([number[lane] for lane in _pairs(held)], "u2"),
-        "kind": _bytes([kind_number[kind] for kind in held.kind], "u1"),
-        "type": _bytes([type_number[name] for name in held.type], "u4"),
-        "attempt": _bytes(np.minimum(np.array(held.attempt, dtype="i8"), 65_535), "u2"),
-        "message": _bytes(message, "u4"),
-        "cause": _bytes(cause, "i4"),
+        "columns": {name: values.dtype.str[1:] for name, values in sent.items()},
+        **{name: memoryview(values.tobytes()) for name, values in sent.items()},
     }  # fmt: skip
 
 
@@ -153,17 +166,23 @@ class _Linear:
     cuts: Sequence[Any] = ()
 
     def __init__(self, held: Any) -> None:
-        begin = np.rint(np.array([time.timestamp() for time in held.time]) * 1e6)
-        end = np.rint(np.array([time.timestamp() for time in held.end]) * 1e6)
+        many = len(held.time)
+        begin = np.rint(np.fromiter(map(datetime.timestamp, held.time), "f8", many) * 1e6)
+        end = begin.copy()
+        lasting = [index for index, kind in enumerate(held.kind) if kind in SPANS]
+        ends = map(datetime.timestamp, map(held.end.__getitem__, lasting))
+        end[lasting] = np.rint(np.fromiter(ends, "f8", len(lasting)) * 1e6)
         first, last = float(begin.min()), float(end.max())
         factor = UNIT / max(last - first, 1.0)
         self.x = np.rint((begin - first) * factor)
         self.end = np.rint((end - first) * factor)
         self.knots = [first, 0.0, 0.0, last, 1.0, 1.0]
         self.flow = last - first
-        lives = [Life(lane, [index]) for lane, index in _firsts(list(_pairs(held))).items()]
-        self.lanes = lanes_of(lives, self.x.tolist())
-        self.rows = np.zeros(len(held.time))
+        lanes = list(dict.fromkeys(_pairs(held)))
+        lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
+        # The marks are in order of time, so the lanes are in order of their first ones.
+        self.lanes = lanes_of(lives, range(len(lanes)))
+        self.rows = np.zeros(many, "u1")
         self.rows_of: dict[tuple[str, str], int] = {}
 
 
@@ -176,37 +195,44 @@ def _pairs(held: Any) -> Iterator[tuple[str, str]]:
     return zip(held.module, held.handler, strict=True)
 
 
-def _firsts(values: Sequence[Any]) -> dict[Any, int]:
-    """Where each value comes first, in that order."""
-    found = dict(zip(reversed(values), range(len(values) - 1, -1, -1), strict=True))
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+def numbered(values: Sequence[Any]) -> tuple[Any, dict[Any, int]]:
+    """Each value's number, in order of first appearance, and the numbers by value.
+
+    >>> numbered(["b", "a", "b"])
+    (array([0, 1, 0], dtype=uint32), {'b': 0, 'a': 1})
+    """
+    number = {value: index for index, value in enumerate(dict.fromkeys(values))}
+    return np.fromiter(map(number.__getitem__, values), "u4", len(values)), number
 
 
-def _messages(held: Any) -> tuple[list[int], list[int]]:
+def _messages(held: Any) -> tuple[Any, Any]:
     """The number of each mark's message, and of each message's cause, -1 without one."""
-    keys = [
+    ids, keys = held.message_id, held.message_id
+    nameless = [index for index, id_ in enumerate(ids) if not id_]
+    if nameless:
         # What has no id is a command's attempt with its outcome, which end together.
-        id_ or (held.correlation_id[index], held.type[index], held.end[index])
-        for index, id_ in enumerate(held.message_id)
-    ]
-    number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    own = [number[key] for key in keys]
-    first = _firsts(own)
+        keys = list(ids)
+        for index in nameless:
+            keys[index] = (held.correlation_id[index], held.type[index], held.end[index])
+    own, number = numbered(keys)
+    first = np.empty(len(number), "i8")
+    first[own[::-1]] = np.arange(len(own) - 1, -1, -1)
     # How a message was recorded knows best what it follows from.
     recorded = [index for index, kind in enumerate(held.kind) if kind == "recorded"]
-    first.update((own[index], index) for index in recorded)
+    first[own[recorded]] = recorded
     sent: dict[tuple[str, str | None], int] = {}
-    for index, id_ in enumerate(held.message_id):
-        if not id_:
-            sent.setdefault((held.module[index], held.correlation_id[index]), own[index])
-    behind = []
-    for message in range(len(number)):
-        index = first[message]
-        found = number.get(held.causation_id[index] or "", -1)
-        if found < 0 and held.message_id[index]:
-            found = sent.get((held.module[index], held.correlation_id[index]), -1)
-        behind.append(-1 if found == message else found)
-    return own, behind
+    for index in nameless:
+        sent.setdefault((held.module[index], held.correlation_id[index]), int(own[index]))
+    causes = map(held.causation_id.__getitem__, first.tolist())
+    cause = np.fromiter((number.get(id_ or "", -1) for id_ in causes), "i4", len(number))
+    if sent:
+        for message in np.flatnonzero(cause < 0).tolist():
+            index = int(first[message])
+            if ids[index]:
+                spoke = held.module[index], held.correlation_id[index]
+                cause[message] = sent.get(spoke, -1)
+    cause[cause == np.arange(len(number))] = -1
+    return own, cause
 
 
 def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
@@ -220,5 +246,7 @@ def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
     return time / share if share else 0.0
 
 
-def _bytes(values: Any, dtype: str) -> memoryview:
-    return memoryview(np.asarray(values, dtype=f"<{dtype}").tobytes())
+def _narrow(values: Any) -> Any:
+    """The same numbers, none of them below 0, in as few bytes as hold each of them."""
+    most = int(values.max(initial=0))
+    return values.astype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")

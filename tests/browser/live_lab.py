@@ -142,15 +142,13 @@ class Notebook:
     errors: list[str] = field(default_factory=list)
     abroad: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
         """Note the page's errors, and every request that would leave the machine."""
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._console)
-        self.page.on(
-            "websocket",
-            lambda socket: socket.on("framesent", lambda _: self.sent.append(socket.url)),
-        )
+        self.page.on("websocket", self._socket)
 
         def watch(route: Any) -> None:
             url = route.request.url
@@ -161,6 +159,13 @@ class Notebook:
                 route.abort()
 
         self.page.route("**/*", watch)
+
+    def _socket(self, socket: Any) -> None:
+        # The server has a socket of its own for news of its files.
+        if "/channels" not in socket.url:
+            return
+        socket.on("framesent", lambda _: self.sent.append(socket.url))
+        socket.on("framereceived", lambda _: self.received.append(socket.url))
 
     def _console(self, message: Any) -> None:
         if message.type == "error":
