@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,6 +36,7 @@ from modulus_es.views.marks import KINDS, SPANS, Mark
 from modulus_es.views.timeline import Timeline
 from modulus_es.widgets import assets, cells
 from modulus_es.widgets.explorer import Explorer
+from modulus_es.widgets.glance import glance
 from modulus_es.widgets.graph_data import graph_data, key
 from modulus_es.widgets.inspecting import LONGEST, inspected
 from modulus_es.widgets.timeline_data import UNIT, timeline_data
@@ -104,6 +106,14 @@ def column(data: dict[str, Any], name: str) -> list[int]:
 def inspect(system: System, kind: str, handler: str) -> dict[str, Any]:
     [mark] = [m for m in system.timeline().marks if (m.kind, m.handler) == (kind, handler)]
     return asyncio.run(inspected(system, mark))
+
+
+def in_a_page(monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any]) -> None:
+    """Let it seem that JupyterLab asked for this, by the request ``parent``."""
+    shell = SimpleNamespace(get_parent=lambda: parent)
+    monkeypatch.setitem(
+        sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0))
+    )
 
 
 # What travels to the page
@@ -200,6 +210,47 @@ def test_what_lasts_is_left_out_where_the_page_could_not_hold_it(
     kinds = {KINDS[n] for n in column(data, "kind")}
     assert kinds
     assert kinds.isdisjoint(SPANS)
+
+
+def test_the_first_glance_has_what_was_recorded_and_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = shop()
+    assert glance(system) is None
+    monkeypatch.setattr("modulus_es.widgets.glance.MANY", 1)
+    seen = glance(system)
+    assert seen is not None
+    whole = timeline_data(system.timeline())
+    assert seen["lanes"] == [{**lane, "rows": 1} for lane in whole["lanes"]]
+    kinds = Counter(KINDS[n] for n in column(seen, "kind"))
+    assert kinds == {"recorded": 1, "done": 1, "dead": 1}
+    x = column(seen, "x")
+    assert x == sorted(x)
+    assert (x[0], x[-1]) == (0, UNIT)
+
+
+def test_in_a_page_the_glance_comes_first_and_the_whole_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_a_page(monkeypatch, {"metadata": {"cellId": "c1"}, "header": {"msg_id": "run 1"}})
+    monkeypatch.setattr("modulus_es.widgets.glance.MANY", 1)
+    system = shop()
+
+    async def look() -> None:
+        explorer = system.explore()
+        assert explorer.timeline_view.data["partial"]
+        assert explorer.graph_view.data == {}
+        explorer._clicked(None, {"kind": "choose", "mark": 0, "version": 0}, None)
+        assert explorer.chosen is None
+        await asyncio.sleep(0.01)
+        assert "partial" not in explorer.timeline_view.data
+        assert explorer.graph_view.data["nodes"]
+        explorer.close()
+        some = system.timeline(type="ParcelPacked").explore()
+        assert "partial" not in some.timeline_view.data
+        some.close()
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("name", ["\ud800", "x" * 1_000_000, "\x00<b>\u202e", "'"])
@@ -341,10 +392,7 @@ def test_a_closed_explorer_leaves_nothing_behind() -> None:
 
 def test_a_cell_that_runs_again_closes_what_it_had_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     system, parent = System(seed=7), {"metadata": {"cellId": "c1"}, "header": {"msg_id": "run 1"}}
-    shell = SimpleNamespace(get_parent=lambda: parent)
-    monkeypatch.setitem(
-        sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0))
-    )
+    in_a_page(monkeypatch, parent)
     first, beside = system.explore(), system.explore()
     assert not first.closed
     parent["header"]["msg_id"] = "run 2"

@@ -14,6 +14,7 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.views.timescale import moment
 from modulus_es.widgets import cells
 from modulus_es.widgets.controls import Controls
+from modulus_es.widgets.glance import glance
 from modulus_es.widgets.graph_data import graph_data
 from modulus_es.widgets.inspecting import NOTHING, inspected
 from modulus_es.widgets.shown import place_of
@@ -52,7 +53,7 @@ class Explorer:
         self.system = system
         self._make_graph, self._make_timeline = graph, timeline
         self._graph: HandlerGraph | None = None
-        self._timeline = Timeline([])
+        self._timeline: Timeline | None = None
         self._marks: dict[int, Sequence[Mark]] = {}
         self._version = 0
         self._chosen: Mark | None = None
@@ -72,8 +73,13 @@ class Explorer:
         )
         self.graph_view.on_msg(self._clicked)
         self.timeline_view.on_msg(self._clicked)
-        self._show_timeline()
-        cells.soon(self._graphed)
+        # Of very many deliveries, the page gets a first picture before all is known of each.
+        seen = (
+            glance(system) if system and cells.is_live() and timeline == system.timeline else None
+        )
+        if seen is not None:
+            self.timeline_view.data = seen
+        cells.soon(self._complete)
         self._updates = None if system is None else Updates(system.trace, self.refresh)
         cells.opened(self)
 
@@ -86,6 +92,14 @@ class Explorer:
         self._show_timeline()
         self._show_graph()
 
+    def _complete(self) -> tuple[HandlerGraph, Timeline]:
+        """Both pictures, made when they are asked for; the timeline is what a reader waits for."""
+        if self._timeline is None and not self.closed:
+            self._show_timeline()
+        if self._graph is None and not self.closed:
+            self._show_graph()
+        return self._graph or HandlerGraph([], []), self._timeline or Timeline([])
+
     def _show_timeline(self) -> None:
         self._timeline = self._make_timeline()
         self._version += 1
@@ -96,22 +110,18 @@ class Explorer:
             self.timeline_view.data = timeline_data(self._timeline, self._version)
             self.timeline_view.chosen = chosen
 
-    def _show_graph(self) -> HandlerGraph:
+    def _show_graph(self) -> None:
         self._graph = self._make_graph()
         self.graph_view.data = graph_data(self._graph)
         if self.controls is not None:
             self.controls.refresh()
             self._offer()
-        return self._graph
-
-    def _graphed(self) -> HandlerGraph:
-        """The graph, made when it is asked for: in a page, the timeline goes before it."""
-        return self._show_graph() if self._graph is None else self._graph
 
     @property
     def marks(self) -> Sequence[Mark]:
         """The marks of the timeline as it is shown now."""
-        return self._marks[self._version]
+        self._complete()
+        return self._marks.get(self._version, ())
 
     @property
     def chosen(self) -> Mark | None:
@@ -160,17 +170,18 @@ class Explorer:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """What a notebook shows: the static pictures, and the place where it comes to life."""
         key = "" if self.closed or not cells.is_live() else self.view.key
-        graph = self._graphed()
-        picture: Any = self._timeline if self._timeline.marks else graph
+        graph, timeline = self._complete()
+        picture: Any = timeline if timeline.marks else graph
         bundle: dict[str, Any] = picture._repr_mimebundle_()
-        pictures = f"<div>{graph.to_html()}{self._timeline.to_html()}</div>"
+        pictures = f"<div>{graph.to_html()}{timeline.to_html()}</div>"
         bundle["text/html"] = place_of(key, pictures)
         bundle["text/plain"] = repr(self)
         return bundle
 
     def __repr__(self) -> str:
         closed = ", closed" if self.closed else ""
-        return f"Explorer({len(self._graphed().nodes)} nodes, {len(self.marks)} marks{closed})"
+        graph, _ = self._complete()
+        return f"Explorer({len(graph.nodes)} nodes, {len(self.marks)} marks{closed})"
 
     # What the reader does
 
@@ -201,7 +212,7 @@ class Explorer:
         if chosen is None:
             return -1
         same = (chosen.message_id, chosen.lane, chosen.kind, chosen.attempt, chosen.time)
-        for index, mark in enumerate(self.marks):
+        for index, mark in enumerate(self._marks[self._version]):
             if (mark.message_id, mark.lane, mark.kind, mark.attempt, mark.time) == same:
                 return index
         self._chosen = None

@@ -246,7 +246,10 @@ function render({ model, el }) {
       } else scan();
       chain();
       pointer();
-      if (arrived) root.dataset.took = Math.round(performance.now() - arrived);
+      if (arrived) {
+        root.dataset.took = Math.round(performance.now() - arrived);
+        root.dataset.shows = data.partial ? "glance" : "all";
+      }
       arrived = 0;
     });
   }
@@ -466,7 +469,8 @@ function render({ model, el }) {
 
   /** How many messages of each lane were where, at the cursor. */
   function table() {
-    if (!data) return;
+    // At first glance it is not known yet which marks are of one message.
+    if (!data || data.partial) return;
     const cursor = (model.get("cursor") ?? 1) * UNIT;
     const count = data.x.length;
     lives ??= livesOf(data);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from types import SimpleNamespace
@@ -53,7 +53,6 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
     number = {lane: index for index, lane in enumerate(lanes)}
     lane = np.fromiter(map(number.__getitem__, _pairs(held)), "u4", len(marks))
     type_, types = numbered(held.type)
-    modules = list(dict.fromkeys(module for module, _ in lanes))
     message, cause = _messages(held)
     kind_number = {kind: index for index, kind in enumerate(KINDS)}
     kind = np.fromiter(map(kind_number.__getitem__, held.kind), "u1", len(marks))
@@ -64,7 +63,7 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
         "end": np.array(axis.end, "u4"),
         "cause": np.array(cause, "i4"),
         **{
-            name: _narrow(np.asarray(values))
+            name: narrow(np.asarray(values))
             for name, values in (
                 ("row", axis.rows), ("lane", lane), ("kind", kind), ("type", type_),
                 ("attempt", attempt), ("message", message),
@@ -76,6 +75,25 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
         "counted": counted,
         "heading": _heading(timeline) if counted else timeline.scene().title,
         "alt": timeline.alt(),
+        "cuts": axis.cuts,
+        "flow": axis.flow,
+        **packed(lanes, axis.rows_of, list(types), sent),
+    }
+
+
+def packed(
+    lanes: Sequence[tuple[str, str]],
+    rows_of: Mapping[tuple[str, str], int],
+    types: Sequence[str],
+    columns: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Lanes, types and columns as they travel, and the signs to draw them with.
+
+    >>> packed([("orders", "(outbox)")], {}, ["OrderCreated"], {})["lanes"][0]["outbox"]
+    True
+    """
+    modules = list(dict.fromkeys(module for module, _ in lanes))
+    return {
         "kinds": list(KINDS),
         "meanings": glyphs.MEANINGS,
         "glyphs": {
@@ -86,7 +104,7 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
                 "module": key(module),
                 "label": shown(handler, 120),
                 "handler": key(handler),
-                "rows": axis.rows_of.get((module, handler), 1),
+                "rows": rows_of.get((module, handler), 1),
                 "node": "" if handler.startswith("(") else key(f"{module}/handler/{handler}"),
                 "outbox": handler == OUTBOX,
             }
@@ -103,10 +121,8 @@ def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
             }
             for name in types
         ],
-        "cuts": axis.cuts,
-        "flow": axis.flow,
-        "columns": {name: values.dtype.str[1:] for name, values in sent.items()},
-        **{name: memoryview(values.tobytes()) for name, values in sent.items()},
+        "columns": {name: values.dtype.str[1:] for name, values in columns.items()},
+        **{name: memoryview(values.tobytes()) for name, values in columns.items()},
     }  # fmt: skip
 
 
@@ -178,10 +194,8 @@ class _Linear:
         self.end = np.rint((end - first) * factor)
         self.knots = [first, 0.0, 0.0, last, 1.0, 1.0]
         self.flow = last - first
-        lanes = list(dict.fromkeys(_pairs(held)))
-        lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
         # The marks are in order of time, so the lanes are in order of their first ones.
-        self.lanes = lanes_of(lives, range(len(lanes)))
+        self.lanes = in_order(dict.fromkeys(_pairs(held)))
         self.rows = np.zeros(many, "u1")
         self.rows_of: dict[tuple[str, str], int] = {}
 
@@ -193,6 +207,16 @@ def _heading(timeline: Timeline) -> str:
 
 def _pairs(held: Any) -> Iterator[tuple[str, str]]:
     return zip(held.module, held.handler, strict=True)
+
+
+def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Lanes in order of their first marks, as the pictures have them: module by module.
+
+    >>> in_order([("orders", "(outbox)"), ("billing", "charge"), ("orders", "ship")])
+    [('orders', 'ship'), ('orders', '(outbox)'), ('billing', 'charge')]
+    """
+    lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
+    return lanes_of(lives, range(len(lives)))
 
 
 def numbered(values: Sequence[Any]) -> tuple[Any, dict[Any, int]]:
@@ -246,7 +270,7 @@ def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
     return time / share if share else 0.0
 
 
-def _narrow(values: Any) -> Any:
+def narrow(values: Any) -> Any:
     """The same numbers, none of them below 0, in as few bytes as hold each of them."""
     most = int(values.max(initial=0))
     return values.astype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")

@@ -11,8 +11,8 @@ from modulus_es.trace import Trace, TraceRecord
 SOONEST = 0.25
 """Seconds between two updates, at least."""
 
-_SHARE = 4
-"""Drawing takes at most this part of the kernel's time: one in five."""
+_SHARE = 9
+"""How many times as long as an update takes the next one is put off: it has a tenth of the time."""
 
 
 class Updates:
