@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
+from msgspec.structs import replace
+
 from modulus_es import Aggregate, Command, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.clock import START
 from modulus_es.views.happenings import CALLER, happenings_of
@@ -29,8 +31,8 @@ def conversation() -> list[Mark]:
         Mark(at(0), at(0), "orders", "place_order", "done", "", "PlaceOrder"),
         mark(0, "orders", OUTBOX, "recorded"),
         mark(0, "inventory", "reserve", "in_flight", 2),
-        mark(2, "inventory", "reserve", "retry")._replace(error="TimeoutError: no answer"),
-        mark(4, "inventory", "reserve", "done")._replace(attempt=2),
+        replace(mark(2, "inventory", "reserve", "retry"), error="TimeoutError: no answer"),
+        replace(mark(4, "inventory", "reserve", "done"), attempt=2),
     ]
 
 
