@@ -92,15 +92,20 @@ class UnitOfWork:
     # What belongs to it
 
     def add(self, *aggregates: Aggregate) -> Noted:
-        """Save these aggregates when this unit of work commits."""
+        """Save these aggregates when this unit of work commits.
+
+        Raises `AggregateNotFoundError` for one that another module keeps.
+        """
         self._must_be_open("add")
         for aggregate in aggregates:
             # Not isinstance(): eventsourcing's metaclass makes that slow.
             if Aggregate not in type(aggregate).__mro__:
                 raise TypeError(f"add() takes aggregates, not {said_of(aggregate)}")
-            home = getattr(aggregate, "_home", None)
-            if home is not None and home != self.module.repository.home:
-                raise _kept_elsewhere(aggregate, home[0], self.module.name)
+            # One whose every event is pending was never saved, and belongs to nobody yet.
+            if aggregate._version != len(aggregate._pending_events):
+                home = getattr(aggregate, "_home", None)
+                if home is not None and home != self.module.repository.home:
+                    raise _kept_elsewhere(aggregate, home[0], self.module.name)
             if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
                 raise ModulusError(
                     f"this unit of work holds another copy of {qualified_name(type(aggregate))} "
