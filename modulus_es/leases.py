@@ -79,7 +79,7 @@ class Carried:
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
         """These rows are on their way inside the block."""
-        self.rows.update((row.position, row) for row in rows)
+        self.rows.update({row.position: row for row in rows})
         try:
             yield
         finally:

@@ -58,10 +58,13 @@ class OutboxRelay:
         peers: Sequence[OutboxRelay] | None = None,
     ) -> None:
         self.store, self.transport = store, transport
+        self.module = store.module
         self._clock, self._trace, self._faults = clock, trace, faults
         self._claim_clock = ClaimClock(clock)
         self._scheduler, self._random = scheduler, random
         self._name, self._lives = name, 1
+        # Under which name it claims; a new one each time it dies and is restarted.
+        self.owner = f"{self.module}.{name}-1"
         self._failures = 0
         self._down: str | None = None
         self._again_at: datetime | None = None
@@ -72,16 +75,6 @@ class OutboxRelay:
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
         self._busy = False
-
-    @property
-    def module(self) -> str:
-        """The module whose outbox it is."""
-        return self.store.module
-
-    @property
-    def owner(self) -> str:
-        """Under which name it claims; a new one each time it dies and is restarted."""
-        return f"{self.store.module}.{self._name}-{self._lives}"
 
     def idle(self) -> bool:
         """Whether there is surely nothing to hand over."""
@@ -263,6 +256,7 @@ class OutboxRelay:
 
     def _die(self, crash: SimulatedCrash, envelope: Envelope, attempt: int) -> None:
         self._lives += 1
+        self.owner = f"{self.module}.{self._name}-{self._lives}"
         said = "", "relay", attempt, crash.point
         self._trace.add(record_of(envelope, self._clock.now(), "crash", self.module, *said))
 
@@ -276,8 +270,10 @@ class OutboxRelay:
         self, row: OutboxRow, now: datetime, kind: str, outcome: str, error: str | None = None
     ) -> None:
         who = "relay" if kind == "dead" else ""
-        said = "", who, row.attempts + 1, outcome, error
-        self._trace.add(record_of(row.envelope, now, kind, self.module, *said))
+        attempt = row.attempts + 1
+        self._trace.add(
+            record_of(row.envelope, now, kind, self.module, "", who, attempt, outcome, error)
+        )
 
     def __repr__(self) -> str:
         return f"OutboxRelay({self.owner})"

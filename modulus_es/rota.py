@@ -35,7 +35,7 @@ class Rota:
         At its end everybody was asked, woken or not.
         """
         sources, bell = self.sources, self.bell
-        for _ in range(2):
+        for last in (False, True):
             after = self._next
             for _ in range(len(sources)):
                 rung = bell.count
@@ -53,7 +53,8 @@ class Rota:
                     awake.remove(index)
             else:
                 return
-            self._wake_all()
+            if not last:
+                self._wake_all()
 
     def served(self, index: int) -> None:
         """The source in this place had something: the next round begins behind it."""
