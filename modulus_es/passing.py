@@ -70,6 +70,6 @@ class Passing:
         if not await self._rota.wait(seconds):
             if self._virtual is not None:
                 # No virtual time passes over what is tried again after a while.
-                for source in self._rota.sources:
-                    source.resume()
-            self._rota.bell.ring()
+                self._rota.resume()
+            else:
+                self._rota.bell.ring()

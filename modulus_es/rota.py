@@ -64,6 +64,34 @@ class Rota:
         """The sources that are not idle."""
         return [source for source in self.sources if not source.idle()]
 
+    def resume(self) -> None:
+        """A new run begins: all are woken, and try again what was blocked."""
+        for source in self.sources:
+            source.resume()
+        self.bell.ring()
+
+    def blocked(self) -> list[str]:
+        """What waits for something else than time."""
+        return [why for source in self.busy() for why in source.blocked()]
+
+    async def abandon(self, reason: BaseException | None) -> None:
+        """Let every source give back what it claimed; what ended the run is what is raised.
+
+        What cannot be given back, perhaps for the same reason, is free when its lease
+        is out.
+        """
+        failure: Exception | None = None
+        for source in self.sources:
+            try:
+                await source.abandon()
+            except Exception as error:
+                failure = failure or error
+        if failure is None:
+            return
+        if reason is None:
+            raise failure
+        reason.add_note(f"giving back what was claimed failed as well: {failure!r}")
+
     async def wait(self, seconds: float) -> bool:
         """Wait so long for the bell, if it has not rung since all were asked; answers whether."""
         return await self.bell.wait(seconds, self._heard)

@@ -186,9 +186,7 @@ class Scheduler:
         try:
             self._bury_the_dead()
             await self._bystanders.stop()
-            for source in self.sources:
-                source.resume()
-            self._rota.bell.ring()
+            self._rota.resume()
             self._launch(goal)
             await goal.done
         except BaseException as error:
@@ -202,26 +200,8 @@ class Scheduler:
             if driver is not None and not driver.done():
                 driver.cancel()
                 await asyncio.wait([driver])
-            await self._abandon(reason)
+            await self._rota.abandon(reason)
             self._bystanders.go_on()
-
-    async def _abandon(self, reason: BaseException | None) -> None:
-        """Let every source give back what it claimed; what ended the run is what is raised.
-
-        What cannot be given back, perhaps for the same reason, is free when its lease
-        is out.
-        """
-        failure: Exception | None = None
-        for source in self.sources:
-            try:
-                await source.abandon()
-            except Exception as error:
-                failure = failure or error
-        if failure is None:
-            return
-        if reason is None:
-            raise failure
-        reason.add_note(f"giving back what was claimed failed as well: {failure!r}")
 
     def _bury_the_dead(self) -> None:
         """End what waits in an event loop that was closed, so that its work is done again."""
@@ -345,5 +325,4 @@ class Scheduler:
             goal.done.set_exception(error)
 
     def _blocked(self) -> list[str]:
-        said = [why for source in self._rota.busy() for why in source.blocked()]
-        return list(dict.fromkeys([*self._room.blocked(), *said]))
+        return list(dict.fromkeys([*self._room.blocked(), *self._rota.blocked()]))
