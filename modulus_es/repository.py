@@ -62,6 +62,23 @@ class Repository:
         aggregate._home = self.home
         return cast("A", aggregate)
 
+    def check_home(self, aggregate: Aggregate) -> None:
+        """Raise `AggregateNotFoundError` where an aggregate is kept by somebody else."""
+        home = getattr(aggregate, "_home", None)
+        if home is None or home == self.home:
+            return
+        here, there = self.home[0], home[0]
+        nothing = f"{here} has no {qualified_name(type(aggregate))} {aggregate.id}"
+        if here == there:
+            raise AggregateNotFoundError(
+                f"{nothing}: it belongs to the {there!r} of another system, whose cell perhaps "
+                "ran again; load it from this one, or make it anew"
+            )
+        raise AggregateNotFoundError(
+            f"{nothing}: it belongs to {there}, and modules share contracts, never aggregates. "
+            f"Change it in {there}, or let an integration event tell {here}"
+        )
+
     def _load(self, id: UUID, version: int | None) -> Any:
         kept = self._snapshots.latest(id, version)
         since = None if kept is None else kept.version

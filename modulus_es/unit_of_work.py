@@ -103,9 +103,7 @@ class UnitOfWork:
                 raise TypeError(f"add() takes aggregates, not {said_of(aggregate)}")
             # One whose every event is pending was never saved, and belongs to nobody yet.
             if aggregate._version != len(aggregate._pending_events):
-                home = getattr(aggregate, "_home", None)
-                if home is not None and home != self.module.repository.home:
-                    raise _kept_elsewhere(aggregate, home[0], self.module.name)
+                self.module.repository.check_home(aggregate)
             if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
                 raise ModulusError(
                     f"this unit of work holds another copy of {qualified_name(type(aggregate))} "
@@ -343,19 +341,6 @@ class UnitOfWork:
                 f"{what}: this unit of work is {state} already; a new one begins with "
                 f"`async with {self.module.name}.unit_of_work() as uow:`"
             )
-
-
-def _kept_elsewhere(aggregate: Aggregate, home: str, module: str) -> AggregateNotFoundError:
-    name = f"{qualified_name(type(aggregate))} {aggregate.id}"
-    if home == module:
-        return AggregateNotFoundError(
-            f"{module} has no {name}: it belongs to the {home!r} of another system, whose cell "
-            "perhaps ran again; load it from this one, or make it anew"
-        )
-    return AggregateNotFoundError(
-        f"{module} has no {name}: it belongs to {home}, and modules share contracts, never "
-        f"aggregates. Change it in {home}, or let an integration event tell {module}"
-    )
 
 
 async def in_unit(uow: UnitOfWork, work: Callable[[], Awaitable[T]] | None) -> T | None:
