@@ -83,9 +83,9 @@ class SystemClock:
 class VirtualClock:
     """A clock that jumps: waiting takes no time, and is recorded as if it did.
 
-    A system moves it, to the next moment at which something is due; one that no
-    system has moves itself. ``sleep`` is the only wait that it sees;
-    ``asyncio.sleep`` passes no virtual time.
+    ``moment`` is the virtual time; a system moves it, to the next one at which
+    something is due, and a clock that no system has moves itself. ``sleep`` is the
+    only wait that it sees; ``asyncio.sleep`` passes no virtual time.
 
     >>> import asyncio
     >>> clock = VirtualClock(datetime(2013, 2, 8, tzinfo=UTC))
@@ -95,36 +95,36 @@ class VirtualClock:
     """
 
     def __init__(self, start: datetime | None = None) -> None:
-        self._now = START if start is None else to_utc(start, "start")
+        self.moment = START if start is None else to_utc(start, "start")
         self._sleep: Callable[[float], Awaitable[None]] | None = None
 
     def now(self) -> datetime:
         """The virtual time, in UTC."""
-        return self._now
+        return self.moment
 
     def jump(self, moment: datetime) -> None:
         """Go forward to ``moment``; never back."""
-        self._now = max(self._now, to_utc(moment))
+        self.moment = max(self.moment, to_utc(moment))
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many virtual seconds."""
         if seconds <= 0:
             return
         if self._sleep is None:
-            self.jump(self._now + timedelta(seconds=seconds))
+            self.jump(self.moment + timedelta(seconds=seconds))
         else:
             await self._sleep(seconds)
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait for a virtual moment; one that is over is not waited for."""
-        await self.sleep((to_utc(moment) - self._now).total_seconds())
+        await self.sleep((to_utc(moment) - self.moment).total_seconds())
 
     def moved_by(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Leave it to a scheduler to let time pass; ``sleep`` is how one waits there."""
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        return f"VirtualClock({iso(self._now)})"
+        return f"VirtualClock({iso(self.moment)})"
 
 
 def iso(moment: datetime | None) -> str:

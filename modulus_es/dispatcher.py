@@ -128,7 +128,7 @@ class Dispatcher:
         plan = self._plan(type(event))
         if plan.before:
             return self._in_a_unit(event, strategy)
-        if plan.is_short and self._strategy == "sequential":
+        if type(event) not in self.short and plan.is_short and self._strategy == "sequential":
             self.short[type(event)] = short_way(plan, self._system, self._turns, self)
         return self._run_all(plan, event, None, strategy)
 

@@ -174,25 +174,25 @@ class Trace:
     def __init__(self, limit: int = 100_000) -> None:
         if limit < 0:
             raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
-        self._records: deque[TraceRecord | Fact] = deque(maxlen=limit)
-        self._count = 0
-        self._watchers: tuple[Callable[[TraceRecord], None], ...] = ()
+        self.kept: deque[TraceRecord | Fact] = deque(maxlen=limit)
+        self.count = 0
+        self.watchers: tuple[Callable[[TraceRecord], None], ...] = ()
 
     @property
     def limit(self) -> int:
         """How many records are kept."""
-        return self._records.maxlen or 0
+        return self.kept.maxlen or 0
 
     @property
     def dropped(self) -> int:
         """How many records are no longer kept."""
-        return self._count - len(self._records)
+        return self.count - len(self.kept)
 
     def add(self, record: TraceRecord) -> None:
         """Keep a record, and show it to the watchers."""
-        self._records.append(record)
-        self._count += 1
-        for watcher in self._watchers:
+        self.kept.append(record)
+        self.count += 1
+        for watcher in self.watchers:
             try:
                 watcher(record)
             except Exception:
@@ -205,30 +205,31 @@ class Trace:
     def note(self, fact: Fact) -> None:
         """Keep what happened as a bare `Fact`, whose record is made when somebody looks.
 
-        For what happens so often that making a record each time would be felt.
+        For what happens so often that making a record each time would be felt. Where a
+        call is felt as well, the same is done there: append to ``kept``, and ``count``.
         """
-        if self._watchers:
+        if self.watchers:
             self.add(_record(fact))
         else:
-            self._records.append(fact)
-            self._count += 1
+            self.kept.append(fact)
+            self.count += 1
 
     def watch(self, watcher: Callable[[TraceRecord], None]) -> Callable[[], None]:
         """Call ``watcher`` with every record from now on; answers how to stop that.
 
         One that raises is logged, and not called again.
         """
-        self._watchers = (*self._watchers, watcher)
+        self.watchers = (*self.watchers, watcher)
         return lambda: self._stop(watcher)
 
     def _stop(self, watcher: Callable[[TraceRecord], None]) -> None:
-        self._watchers = tuple(each for each in self._watchers if each is not watcher)
+        self.watchers = tuple(each for each in self.watchers if each is not watcher)
 
     def of_kind(self, *kinds: str) -> list[TraceRecord]:
         """The kept records of these kinds."""
         return [
             _record(kept)
-            for kept in tuple(self._records)
+            for kept in tuple(self.kept)
             if (kept.kind if isinstance(kept, TraceRecord) else kept[0]) in kinds
         ]
 
@@ -237,10 +238,10 @@ class Trace:
         return [Delivery.of(record) for record in self.of_kind("delivery")]
 
     def __iter__(self) -> Iterator[TraceRecord]:
-        return map(_record, tuple(self._records))
+        return map(_record, tuple(self.kept))
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.kept)
 
     def __repr__(self) -> str:
         records = "record" if len(self) == 1 else "records"

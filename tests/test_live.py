@@ -296,6 +296,24 @@ async def test_stopping_raises_what_failed_and_the_system_lives_again(
     assert world.heard == [1]
 
 
+async def test_stopping_raises_what_had_failed_before_it_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("the disk is full")
+
+    world.note()
+    with monkeypatch.context() as patched:
+        patched.setattr(world.hearer.store, "claim_inbox", full)
+        await world.system.start()
+        await world.say(1)
+        await eventually(lambda: bool(world.system.trace.of_kind("failure")))
+        assert ", live" not in repr(world.system)
+        with pytest.raises(BackgroundError, match="the disk is full"):
+            await world.system.stop()
+    await world.system.stop()
+
+
 async def test_a_handler_that_fails_is_no_failure_of_the_system(world: World) -> None:
     @world.hearer.on(Said)
     def hear(said: Said) -> None:

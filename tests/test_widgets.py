@@ -384,7 +384,7 @@ def test_a_closed_explorer_leaves_nothing_behind() -> None:
     explorer.refresh()
     assert repr(explorer).endswith(", closed)")
     assert set(ipywidgets.widgets.widget._instances) == before
-    assert system.trace._watchers == ()
+    assert system.trace.watchers == ()
     del explorer
     gc.collect()
     assert gone() is None

@@ -68,7 +68,7 @@ def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop)
         shop.alive()
     assert shop.value("before.closed")
     assert shop.value(WIDGETS) == count
-    assert shop.value("len(system.trace._watchers)") == 1
+    assert shop.value("len(system.trace.watchers)") == 1
     assert shop.page.locator(".mes-explorer").count() == 1
     shop.node("inventory/handler/reserve_stock").click()
     shop.until("explorer.graph_view.selected", lambda value: value != "")
@@ -79,7 +79,7 @@ def test_closing_leaves_the_picture(shop: Shop) -> None:
     shop.say("explorer.close()")
     shop.page.wait_for_function("document.querySelectorAll('.mes-explorer').length === 0")
     assert shop.page.locator("[data-modulus-es] img").first.is_visible()
-    assert shop.value("len(system.trace._watchers)") == 0
+    assert shop.value("len(system.trace.watchers)") == 0
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
 
 
