@@ -162,6 +162,15 @@ def test_the_alternative_text_counts_and_says_what_leads_where() -> None:
     assert "OrderCreated -> ReserveStock (2 times)." in alt
 
 
+def test_the_alternative_text_says_what_had_to_be_tried_again_and_what_died() -> None:
+    charge = Node("h", "handler", "charge", "billing", count=1, retries=4, dead=1)
+    other = Node("o", "handler", "other", "billing", count=1, retries=1)
+    alt = HandlerGraph([charge, other], []).alt()
+    assert "charge: 4 retries, 1 dead. other: 1 retry." in alt
+    many = [Node(f"n{i}", "handler", f"h{i}", "m", dead=1) for i in range(14)]
+    assert "And 2 more with retries or dead letters." in HandlerGraph(many, []).alt()
+
+
 def test_the_alternative_text_of_a_large_graph_says_what_it_leaves_out() -> None:
     nodes = [Node(f"n{i}", "integration_event", f"E{i}", "m") for i in range(60)]
     edges = [Edge(f"n{i}", f"n{i + 1}", "event") for i in range(58)]

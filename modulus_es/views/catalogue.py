@@ -25,6 +25,8 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _FORMAT = 1
+# Notebooks set tables to the right, which is for numbers.
+_LEFT = ' style="text-align:left;vertical-align:top"'
 _HEADS = ("contract", "kind", "version", "fields", "published by", "consumed by")
 
 
@@ -130,7 +132,7 @@ class Catalogue:
 
     def to_html(self) -> str:
         """The catalogue as HTML that runs nothing: a table, and each contract's JSON Schema."""
-        head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
+        head = "".join(f'<th scope="col"{_LEFT}>{name}</th>' for name in _HEADS)
         rows = "".join(_row(contract) for contract in self.contracts)
         schemas = "".join(_schema(contract) for contract in self.contracts)
         return (
@@ -192,7 +194,8 @@ def _row(contract: Contract) -> str:
         contract.kind, str(contract.version), fields, escaped(shown(_published(contract))),
         escaped(shown(_consumed(contract))),
     )  # fmt: skip
-    return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    held = "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells)
+    return f'<tr><th scope="row"{_LEFT}>{name}</th>{held}</tr>'
 
 
 def _schema(contract: Contract) -> str:

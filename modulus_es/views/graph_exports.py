@@ -54,10 +54,12 @@ def to_mermaid(graph: HandlerGraph) -> str:
 def numbered(text: str) -> str:
     """Text for Mermaid: every character that could mean something there, as its number.
 
-    >>> numbered('say "hi"; <b>')
-    'say #34;hi#34;#59; #60;b#62;'
+    Mermaid refuses a name that is empty: it becomes a space.
+
+    >>> numbered('say "hi"; <b>'), numbered("")
+    ('say #34;hi#34;#59; #60;b#62;', '#32;')
     """
-    return _PLAIN.sub(lambda found: f"#{ord(found[0])};", shown(text))
+    return _PLAIN.sub(lambda found: f"#{ord(found[0])};", shown(text)) or "#32;"
 
 
 def to_dot(graph: HandlerGraph) -> str:

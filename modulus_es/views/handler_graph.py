@@ -246,10 +246,18 @@ class HandlerGraph(Picture):
         said += [f"{flag.text}." for flag in self.flags[:_MANY]]
         if len(self.flags) > _MANY:
             said.append(f"And {len(self.flags) - _MANY} more to look at.")
+        trouble = [node for node in self.nodes if node.retries or node.dead]
+        said += [f"{shown(node.label, 80)}: {self._trouble(node)}." for node in trouble[:_MANY]]
+        if len(trouble) > _MANY:
+            said.append(f"And {len(trouble) - _MANY} more with retries or dead letters.")
         said += [f"{self._sentence(edge)}." for edge in self.edges[: 2 * _MANY]]
         if len(self.edges) > 2 * _MANY:
             said.append(f"And {len(self.edges) - 2 * _MANY} more edges, in the table.")
         return " ".join(said)
+
+    def _trouble(self, node: Node) -> str:
+        counts = {"retry": node.retries, "dead": node.dead}
+        return ", ".join(all_counted(counts, counts))
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
         """The heads and rows of the table below the picture: a row for each node."""

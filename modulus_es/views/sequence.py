@@ -173,4 +173,4 @@ class SequenceDiagram(Picture):
 
 def _mermaid(text: str) -> str:
     # The word end would close a block that was never opened.
-    return _END.sub(lambda found: f"#{ord(found[0][0])};{found[0][1:]}", numbered(text)) or "#32;"
+    return _END.sub(lambda found: f"#{ord(found[0][0])};{found[0][1:]}", numbered(text))

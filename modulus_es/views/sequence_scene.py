@@ -15,8 +15,10 @@ LIMIT = 400
 """How many rows are drawn; the rest is counted, and in the table."""
 
 _MARGIN, _CLOCK, _TOP, _ROW, _BOX = 12, 100, 62, 30, 26
-_LEAST, _MOST, _LAST = 150, 260, 320
-_BETWEEN = 24
+_LEAST, _MOST = 150, 260
+_ROOM, _WIDEST = 320, 620
+"""How much room there is behind the last lifeline, and how much at most, for what is said there."""
+_BETWEEN, _ASIDE = 24, 13
 
 Sentence = Callable[[Happening], str]
 
@@ -36,7 +38,7 @@ def sequence_scene(
     drawn = happenings[:LIMIT]
     gap = _gap(modules, drawn)
     place = {name: float(_MARGIN + _CLOCK + 50 + gap * i) for i, name in enumerate(modules)}
-    width = int(place[modules[-1]]) + _LAST + _MARGIN
+    width = int(place[modules[-1]]) + _room(place, drawn) + _MARGIN
     end = _TOP + _BOX // 2 + _ROW * len(drawn) + _ROW // 2
     scene = Scene(width, 0, title)
     scene.add(Label(_MARGIN, 16, fitted(heading, width - 2 * _MARGIN, 12), "label"))
@@ -76,6 +78,17 @@ def _gap(modules: Sequence[str], happenings: Sequence[Happening]) -> int:
     return round(min(max(widest, _LEAST), _MOST))
 
 
+def _room(place: dict[str, float], happenings: Sequence[Happening]) -> int:
+    """How far what became of messages reaches beyond the last lifeline."""
+    last = max(place.values())
+    reach = [
+        place[happening.target] - last + _ASIDE + width_of(shown(_became_of(happening)), 10)
+        for happening in happenings
+        if not happening.is_message
+    ]
+    return round(min(max(reach, default=0), _WIDEST)) if max(reach, default=0) > _ROOM else _ROOM
+
+
 def _fit(text: str, size: float) -> float | None:
     return None if is_plain(text) else width_of(text, size)
 
@@ -110,15 +123,18 @@ def _message(
 
 
 def _became(happening: Happening, x: float, y: float, width: int) -> list[Shape | Label]:
+    said = fitted(_became_of(happening), width - x - _ASIDE - _MARGIN, 10)
+    return [
+        *glyphs.moment(happening.kind, x, y),
+        Label(x + _ASIDE, y + 3.5, said, "tag", fit=_fit(said, 10)),
+    ]
+
+
+def _became_of(happening: Happening) -> str:
     said = f"{happening.handler}: {glyphs.MEANINGS[happening.kind]}"
     if happening.kind in ("crash", "recorded") or happening.text.startswith("lost"):
         said = f"{happening.handler}: {happening.text or happening.type}"
-    said += f" ({happening.error})" if happening.error else ""
-    said = fitted(said, width - x - 13 - _MARGIN, 10)
-    return [
-        *glyphs.moment(happening.kind, x, y),
-        Label(x + 13, y + 3.5, said, "tag", fit=_fit(said, 10)),
-    ]
+    return said + (f" ({happening.error})" if happening.error else "")
 
 
 def _clock(time: datetime) -> str:
