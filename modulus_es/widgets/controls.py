@@ -41,7 +41,7 @@ class Controls:
         self.knobs = {name: self._knob(name, 0.99, 0.05, self._turn) for name in _PARTS}
         self.knobs["latency from"] = self._knob("latency from", 3600, 0.05, self._delay)
         self.knobs["to"] = self._knob("to", 3600, 0.05, self._delay)
-        narrow = w.Layout(width="150px", margin="1px")
+        narrow = w.Layout(width="170px", margin="1px")
         self.point = w.Dropdown(options=CRASH_POINTS, description="crash", layout=narrow)
         self.point.style.description_width = "initial"
         self.where = w.Dropdown(options=[EVERYWHERE], description="in", layout=narrow)
@@ -89,16 +89,18 @@ class Controls:
     def _button(
         self, text: str, said: str, act: Callable[[], Coroutine[Any, Any, str]] | None
     ) -> Any:
-        wide = "190px" if "letters" in text else "80px"
+        wide = "180px" if "letters" in text else "64px"
         button = w.Button(description=text, tooltip=said, layout=w.Layout(width=wide, margin="1px"))
         if act is not None:
             button.on_click(lambda _: self._act(act))
         return button
 
     def _knob(self, name: str, most: float, step: float, turned: Callable[[Any], None]) -> Any:
+        # So wide that the fields of the network stand in one line of a usual notebook.
+        wide = f"{64 + 7 * len(name)}px"
         knob = w.BoundedFloatText(
             value=0, min=0, max=most, step=step, description=name,
-            layout=w.Layout(width="150px" if name != "to" else "90px", margin="1px"),
+            layout=w.Layout(width=wide, margin="1px"),
         )  # fmt: skip
         knob.style.description_width = "initial"
         knob.observe(turned, names="value")
