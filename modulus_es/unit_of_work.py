@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 from weakref import ref
 
-from modulus_es import ambient
 from modulus_es.clock import to_utc
-from modulus_es.commit import commit
 from modulus_es.domain import Aggregate, DomainEvent
-from modulus_es.errors import AggregateNotFoundError, ModulusError, PublishError
+from modulus_es.ending import Ending
+from modulus_es.errors import AggregateNotFoundError, ModulusError
 from modulus_es.ids import text
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.noted import NOTED, Noted, Outgoing, counted, said_of
 from modulus_es.strands import writer
-from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
@@ -33,7 +31,7 @@ A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
 
-class UnitOfWork:
+class UnitOfWork(Ending):
     """One transaction: recorded events, outbox rows and the inbox mark, all or none.
 
     A handler gets one injected, which commits when the handler has answered.
@@ -58,12 +56,7 @@ class UnitOfWork:
     UnitOfWork(orders: 1 aggregate, 0 messages, committed)
     """
 
-    committed: bool | None = None
     handled: Handled | None = None
-    writing = False
-    _closed = False
-    transaction: Any = None
-    _scope: Scope | None = None
     _mediator: Mediator | None = None
     _bus: MessageBus | None = None
 
@@ -251,70 +244,6 @@ class UnitOfWork:
             )
         await self.complete()
 
-    async def complete(self) -> None:
-        """Commit, run what follows and clean up; what `commit` says holds here too."""
-        self._must_be_open("commit")
-        system = self.module.system
-        here = None if ambient.chosen() is system else ambient.choose(system)
-        try:
-            try:
-                events = await commit(self)
-            except BaseException:
-                await self.rollback()
-                raise
-            self._closed = True
-            if events or self._scope is not None:
-                await self._follow_up(events)
-        finally:
-            if here is not None:
-                ambient.unchoose(here)
-
-    async def _follow_up(self, events: Sequence[tuple[DomainEvent, Strategy | None]]) -> None:
-        """Run what follows the commit, and clean up; all that fails is one `PublishError`."""
-        failed: PublishError | None = None
-        try:
-            if events:
-                await self.module.dispatcher.after_commit(events, self)
-        except PublishError as error:
-            failed = error
-        try:
-            await self.close()
-        except ExceptionGroup as group:
-            earlier = failed.exceptions if failed else ()
-            failed = PublishError(group.message, [*earlier, *group.exceptions])
-        if failed is not None:
-            raise failed
-
-    async def rollback(self) -> None:
-        """Write nothing; what was loaded, added and noted is let go of."""
-        if not self._closed:
-            self._closed = True
-            if not self.writing:
-                self.committed = False
-            if self.transaction is not None and not self.committed:
-                await self.store.rollback(self.transaction)
-
-    async def abandon(self, error: BaseException) -> None:
-        """Undo everything because of ``error``, which is more important than the clean-up's."""
-        await self.rollback()
-        try:
-            await self.close()
-        except Exception as failure:
-            error.add_note(f"cleaning up failed as well: {failure!r}")
-            system = self.module.system
-            said = f"{type(failure).__name__}: {failure}"
-            system.trace.add(
-                TraceRecord(
-                    system.now(), "failure", self.module.name, handler=self.handler, error=said
-                )
-            )
-
-    async def close(self) -> None:
-        """Clean up what lives as long as this unit of work."""
-        if self._scope is not None:
-            scope, self._scope = self._scope, None
-            await scope.aclose()
-
     async def __aenter__(self) -> Self:
         self.module.check_not_stale()
         return self
@@ -333,14 +262,6 @@ class UnitOfWork:
             f"UnitOfWork({self.module.name}: {counted(self.aggregates, 'aggregate')}, "
             f"{counted(self.outgoing, 'message')}, {state})"
         )
-
-    def _must_be_open(self, what: str) -> None:
-        if self._closed:
-            state = "committed" if self.committed else "rolled back"
-            raise ModulusError(
-                f"{what}: this unit of work is {state} already; a new one begins with "
-                f"`async with {self.module.name}.unit_of_work() as uow:`"
-            )
 
 
 async def in_unit(uow: UnitOfWork, work: Callable[[], Awaitable[T]] | None) -> T | None:
