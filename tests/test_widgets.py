@@ -108,12 +108,17 @@ def inspect(system: System, kind: str, handler: str) -> dict[str, Any]:
     return asyncio.run(inspected(system, mark))
 
 
-def in_a_page(monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any]) -> None:
-    """Let it seem that JupyterLab asked for this, by the request ``parent``."""
-    shell = SimpleNamespace(get_parent=lambda: parent)
+def in_a_page(
+    monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Let it seem that JupyterLab asked for this, by the request ``parent``; answers its output."""
+    output: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    publisher = SimpleNamespace(publish=lambda bundle, **how: output.append((bundle, how)))
+    shell = SimpleNamespace(get_parent=lambda: parent, display_pub=publisher)
     monkeypatch.setitem(
         sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0))
     )
+    return output
 
 
 # What travels to the page
@@ -406,6 +411,26 @@ def test_a_cell_that_runs_again_closes_what_it_had_opened(monkeypatch: pytest.Mo
     for each in (second, elsewhere):
         each.close()
     assert cells._open == {}
+
+
+def test_in_a_page_the_place_is_shown_first_and_its_pictures_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = in_a_page(monkeypatch, {"metadata": {"cellId": "c1"}, "header": {"msg_id": "run 1"}})
+    with explored(shop()) as explorer:
+        explorer._ipython_display_()
+        key = explorer.view.key
+    (first, before), (then, after) = shown
+    assert first["text/html"] == f'<div data-modulus-es="{key}"><div></div></div>'
+    assert before == {"transient": {"display_id": key}, "update": False}
+    assert after == {"transient": {"display_id": key}, "update": True}
+    assert then["text/html"].startswith(f'<div data-modulus-es="{key}"><div><div')
+    assert sorted(then) == ["image/png", "text/html", "text/plain"]
+
+
+def test_without_a_page_it_is_shown_as_any_other_value() -> None:
+    with explored(shop()) as explorer, pytest.raises(NotImplementedError):
+        explorer._ipython_display_()
 
 
 def test_without_a_page_it_shows_the_same_pictures_on_every_run() -> None:

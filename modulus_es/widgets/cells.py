@@ -36,6 +36,13 @@ def soon(act: Callable[[], Any]) -> None:
         loop.call_soon(act)
 
 
+def show(bundle: dict[str, Any], key: str, *, again: bool = False) -> None:
+    """Add to the cell's output; ``again`` puts it in place of what was shown with this key."""
+    shell = _shell()
+    if shell is not None:
+        shell.display_pub.publish(bundle, transient={"display_id": key}, update=again)
+
+
 def key() -> str:
     """A name for a place in the page, unlike that of any other explorer in it."""
     return uuid4().hex if is_live() else ""
@@ -64,8 +71,12 @@ def closed(explorer: Explorer) -> None:
 
 def _parent() -> tuple[str, str]:
     """The ids of the cell and of the request that is being carried out; empty outside a page."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    parent: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    parent: dict[str, Any] = getattr(_shell(), "get_parent", dict)() or {}
     cell = str(parent.get("metadata", {}).get("cellId", ""))
     return cell, str(parent.get("header", {}).get("msg_id", ""))
+
+
+def _shell() -> Any:
+    """The notebook's own shell; None without one."""
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()

@@ -160,12 +160,9 @@ class Explorer:
         """Come to life in the cell's output at once; the pictures take longer and follow there."""
         if self.closed or not cells.is_live():
             raise NotImplementedError  # then it is shown as any other value
-        from IPython.display import display, update_display
-
         place = {"text/html": place_of(self.view.key), "text/plain": "Explorer"}
-        key: Any = {"raw": True, "display_id": self.view.key}
-        display(place, **key)  # type: ignore[no-untyped-call]
-        update_display(self._repr_mimebundle_(), **key)  # type: ignore[no-untyped-call]
+        cells.show(place, self.view.key)
+        cells.show(self._repr_mimebundle_(), self.view.key, again=True)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """What a notebook shows: the static pictures, and the place where it comes to life."""
