@@ -278,7 +278,7 @@ async def test_without_reordering_nothing_is_out_of_order() -> None:
 
     network = system.network
     network.loss, network.duplicates, network.latency = 0.2, 0.2, (0.0, 2.0)
-    for n in range(200):
+    for n in range(100):
         await sender.bus.publish(Said(n), key=f"key {n % 5}")
     await system.run()
     assert sum(row.out_of_order for row in rows(system)) == 0
