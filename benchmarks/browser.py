@@ -258,12 +258,12 @@ def of_marks(notebook: Notebook, count: int) -> None:
     layout, shapes = (float(word) for word in notebook.say(GRAPH).split())
     said(Line("graph of 1,000 nodes: layout, processor time", layout, "s", 0.5))
     said(Line("graph of 1,000 nodes: what the page gets of it, processor time", shapes, "s"))
-    opened(notebook, 1, f"{count:,} deliveries as marks, and 1,000 nodes")
+    opened(notebook, 1, f"{count:,} deliveries as marks, which are made first")
     notebook.page.wait_for_selector(".mes-graph[data-took]", timeout=400_000)
     drawn = notebook.page.evaluate(TOOK, ".mes-graph")
     said(Line("graph of 1,000 nodes: drawn", drawn, "s", 1))
     arrived = notebook.page.evaluate(TOOK, ".mes-timeline")
-    said(Line(f"{count:,} deliveries as marks: from arrival to paint", arrived, "s", 1))
+    said(Line(f"{count:,} deliveries as marks: from arrival to paint", arrived, "s"))
     moved(notebook, f"{count:,} deliveries as marks")
 
 
