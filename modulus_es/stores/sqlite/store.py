@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 
@@ -18,25 +16,20 @@ from modulus_es.stores.port import (
     InboxRow,
     OutboxRow,
     Receipt,
-    Routes,
     SnapshotRows,
 )
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
-from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.group import Group
 from modulus_es.stores.sqlite.names import names_of
-from modulus_es.stores.sqlite.outbox import recorded_routes
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
 from modulus_es.stores.sqlite.rows import changing
+from modulus_es.stores.sqlite.sending import Sending
 from modulus_es.stores.sqlite.snapshots import Snapshots
-from modulus_es.stores.sqlite.threads import in_a_thread
 from modulus_es.stores.sqlite.transaction import Transaction
 
-T = TypeVar("T")
 
-
-class SQLiteStore:
+class SQLiteStore(Sending):
     """One module's events, outbox and inbox, in the tables of a SQLite file.
 
     What nobody else holds up happens on the event loop, because a hop to
@@ -51,28 +44,19 @@ class SQLiteStore:
         recorder: ModulusApplicationRecorder,
         clock: StoredClock,
     ) -> None:
+        super().__init__(recorder.datastore, clock)
         self.module = module
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = recorder
         self.snapshots: SnapshotRows = Snapshots(recorder.datastore, names_of(module))
         self._record = recorder.record
-        self._datastore = recorder.datastore
         self._outbox, self._inbox = recorder.outbox, recorder.inbox
-        self._clock = clock
         self._latest: _Outcome | None = None
-        self._routes: tuple[Routes, frozenset[str]] | None = None
         place = self._datastore.place
         self.url = place.url
         self.capabilities = Capability.CONNECTION | Capability.GROUPS
         if not place.in_memory:
             self.capabilities |= Capability.DURABLE | Capability.MANY_PROCESSES
-
-    async def run(self, read: Callable[[], T]) -> T:
-        """Call what reads from the store."""
-        try:
-            return self._datastore.read_or_raise_busy(read)
-        except BusyError:
-            return await in_a_thread(read)
 
     def begin(self) -> Transaction:
         """Open the transaction that the next `commit` ends."""
@@ -127,71 +111,6 @@ class SQLiteStore:
         if outcome is not None and outcome.is_of(events, outbox, handled):
             return outcome.committed
         return await self.run(lambda: self._holds(events, outbox, handled))
-
-    async def claim_outbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
-    ) -> list[OutboxRow]:
-        """Claim rows that are due and that ``routes`` accepts."""
-        wanted = self._wanted(routes)
-        if not await self.run(lambda: self._outbox.any_waits(self._select, wanted)):
-            return []
-        return await self._write(
-            lambda cursor: self._outbox.claim(cursor, owner, now, now + lease, limit, wanted),
-            now=now,
-            durable=False,
-        )
-
-    async def renew_outbox(self, owner: str, rows: Sequence[OutboxRow], until: datetime) -> None:
-        """Let the claims on these rows last until then."""
-
-        def note(mine: Sequence[OutboxRow]) -> None:
-            for row in mine:
-                row.claimed_until = until
-
-        await self._write(
-            lambda cursor: self._outbox.renew(cursor, owner, rows, until), note, durable=False
-        )
-
-    async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
-        """The transport has taken these rows."""
-        if rows:
-            await self._write(
-                lambda cursor: self._outbox.deliver(cursor, owner, rows, now),
-                changing(1, delivered_at=now),
-                now=now,
-                durable=False,
-            )
-
-    async def release_outbox(self, owner: str, rows: Sequence[OutboxRow]) -> None:
-        """Give claimed rows back."""
-        if rows:
-            await self._write(
-                lambda cursor: self._outbox.release(cursor, owner, rows),
-                changing(0),
-                durable=False,
-            )
-
-    async def retry_outbox(
-        self, owner: str, row: OutboxRow, error: str, at: datetime, *, counted: bool = True
-    ) -> None:
-        """An attempt failed, or was in vain; the next is due at ``at``."""
-        await self._write(
-            lambda cursor: self._outbox.retry(cursor, owner, row, error, at, counted),
-            changing(counted, last_error=error, available_at=at),
-        )
-
-    async def bury_outbox(self, owner: str, row: OutboxRow, error: str, now: datetime) -> None:
-        """The last attempt failed."""
-        await self._write(
-            lambda cursor: self._outbox.bury(cursor, owner, row, error, now),
-            changing(1, last_error=error, dead_at=now),
-            now=now,
-        )
-
-    async def outbox_due(self, owner: str, now: datetime, routes: Routes) -> datetime | None:
-        """When ``owner`` can next claim something."""
-        wanted = self._wanted(routes)
-        return await self.run(lambda: self._outbox.due(self._select, owner, now, wanted))
 
     async def receive(self, receipts: Sequence[Receipt], now: datetime) -> list[tuple[str, str]]:
         """Hold these messages for their handlers."""
@@ -255,39 +174,13 @@ class SQLiteStore:
             changing(-row.attempts, envelope=new, available_at=now, dead_at=None),
         )
 
-    async def revive_outbox(
-        self, row: OutboxRow, now: datetime, envelope: Envelope | None = None
-    ) -> None:
-        """Make a dead row of the outbox pending again."""
-        new = envelope or row.envelope
-        await self._write(
-            lambda cursor: self._outbox.revive(cursor, row, now, new),
-            changing(-row.attempts, envelope=new, available_at=now, dead_at=None),
-        )
-
     async def forget_unreadable(self, row: InboxRow) -> None:
         """Drop a dead letter without a handler."""
         await self._write(lambda cursor: self._inbox.forget(cursor, row))
 
-    async def purge(self, before: datetime, limit: int = 1000) -> int:
-        """Drop rows delivered before that time."""
-        return await self._write(lambda cursor: self._outbox.purge(cursor, before, limit))
-
-    def at_rest(self) -> bool:
-        """Other processes write to the file as well, so that only a look tells."""
-        return False
-
     def waiting(self) -> int:
         """How many rows of the outbox and the inbox are pending or claimed."""
         return self._outbox.waiting(self._select) + self._inbox.waiting(self._select)
-
-    def undelivered(self) -> Iterable[OutboxRow]:
-        """The rows that are pending or claimed."""
-        return self._outbox.undelivered(self._select)
-
-    def outbox_rows(self) -> Iterable[OutboxRow]:
-        """All rows, in order of position."""
-        return self._outbox.rows(self._select)
 
     def unprocessed(self) -> Iterable[InboxRow]:
         """The deliveries that are pending or claimed."""
@@ -304,14 +197,6 @@ class SQLiteStore:
     def __repr__(self) -> str:
         return f"SQLiteStore({self.module!r}, {self.url!r})"
 
-    def _select(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        return self._datastore.select(sql, parameters)
-
-    def _wanted(self, routes: Routes) -> frozenset[str]:
-        if self._routes is None or self._routes[0] is not routes:
-            self._routes = (routes, recorded_routes(routes))
-        return self._routes[1]
-
     def _holds(
         self,
         events: Sequence[StoredEvent],
@@ -326,22 +211,6 @@ class SQLiteStore:
             if list(found) != [event]:
                 return False
         return self._outbox.holds(self._select, outbox)
-
-    async def _write(
-        self,
-        work: Callable[[sqlite3.Cursor], T],
-        then: Callable[[T], None] | None = None,
-        *,
-        now: datetime | None = None,
-        durable: bool = True,
-    ) -> T:
-        work, then = self._clock.kept(work, then, now)
-        write = partial(self._datastore.write, work, then, durable=durable)
-        try:
-            return write(wait=0)
-        except BusyError:
-            give_up = Event()
-            return await in_a_thread(partial(write, give_up=give_up), give_up)
 
 
 class _Outcome:
