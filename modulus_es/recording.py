@@ -71,5 +71,5 @@ def recording(decorator: es.CommandMethodDecorator) -> Callable[..., None]:
         else:
             es.BoundCommandMethodDecorator(decorator, self)(*args, **kwargs)
 
-    record.__decorated__ = function  # type: ignore[attr-defined]
+    vars(record)["__decorated__"] = function
     return record

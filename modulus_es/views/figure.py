@@ -62,7 +62,7 @@ def to_figure(
 
 def to_bytes(
     scene: Scene,
-    format: str = "png",  # noqa: A002
+    kind: str = "png",
     dpi: float = 144,
     dots: int = LARGEST,
     theme: str = "light",
@@ -74,14 +74,14 @@ def to_bytes(
     from matplotlib import rc_context
 
     needed = scene.width * scene.height * (dpi / _INCH) ** 2
-    if format == "png" and needed > dots:
+    if kind == "png" and needed > dots:
         dpi *= (dots / needed) ** 0.5
     unstamped = {"png": "Software", "pdf": "CreationDate"}
     target = io.BytesIO()
     with rc_context({"pdf.fonttype": 42}):
-        smallest = _SMALLEST * _INCH / dpi if format == "png" else 0
+        smallest = _SMALLEST * _INCH / dpi if kind == "png" else 0
         figure = to_figure(scene, smallest=smallest, theme=theme)
-        figure.savefig(target, format=format, dpi=dpi, metadata={unstamped[format]: None})
+        figure.savefig(target, format=kind, dpi=dpi, metadata={unstamped[kind]: None})
     return target.getvalue()
 
 

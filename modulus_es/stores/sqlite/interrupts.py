@@ -10,7 +10,7 @@ from typing import Any
 
 try:
     # The plain functions. Those of `signal` look every handler up among the members of an
-    # enum, which takes longer than the rest of a small transaction.
+    # enum, which takes longer than the rest of a small transaction. Nobody types a private module.
     from _signal import getsignal, signal  # type: ignore[import-not-found,unused-ignore]
 except ImportError:  # pragma: no cover - another Python
     from signal import getsignal, signal
