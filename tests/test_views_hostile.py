@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-import random
 import re
+import sys
 from base64 import b64decode
-from collections.abc import Callable, Iterator
-from datetime import timedelta
-from functools import cache
+from collections.abc import Callable
 from html.parser import HTMLParser
-from itertools import pairwise, zip_longest
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hostile_pictures import PIECES, catalogue, chunks, couples, graph, sequence, timeline
+
 from modulus_es.clock import START
 from modulus_es.trace import TraceRecord
-from modulus_es.views.catalogue import Catalogue
-from modulus_es.views.contracts import Contract, Field
 from modulus_es.views.frames import deliveries_frame, events_frame, trace_frame
-from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
-from modulus_es.views.marks import KINDS, Mark
+from modulus_es.views.handler_graph import HandlerGraph, Node
 from modulus_es.views.page import _asset
 from modulus_es.views.rows import EventRow
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import Timeline
-
-PIECES = [
-    "<script>alert(1)</script>", "</script>", "</style>", "</svg>", "</title>", "<img src=x ",
-    "onerror=alert(1)>", '" onload="alert(1)', "' onclick='alert(1)", "javascript:alert(1)",
-    "<!--", "-->", "<![CDATA[", "]]>", "<?xml ?>", "<!DOCTYPE a [<!ENTITY b 'c'>]>", "&b;", "&#0;",
-    "&lt;", "&amp;", "&", "<", ">", '"', "'", "`", "\\", "${1}", "{{1}}", "%s", "\x00", "\x07",
-    "\x1b[31m", "\x7f", "\x85", "\r\n", "\t", "\u2028", "\u202e", "\u2066", "\u200b", "\u200d",
-    "\ufeff", "\ud800", "\udfff", "\ufffe", "\U0001ffff", "\U000e0041", "\u0301" * 9, "注文",
-    "مرحبا", "\U0001f4a5", "url(//x.example/a)", "@import '//x.example'", "*{display:none}",
-    "expression(alert(1))", "data:text/html,<script>", "$\\frac{1}{0}$", "a" * 300, "Order", " ",
-]  # fmt: skip
-COUNT, CHUNK = 10_000, 200
-
-
-@cache
-def strings() -> tuple[str, ...]:
-    """The pieces themselves, one of a million letters, and what a seed makes of the pieces."""
-    random_ = random.Random(42)
-    made = ["", "x" * 1_000_000, "<b>" * 350_000, *PIECES]
-    while len(made) < COUNT:
-        length = random_.randrange(1, 6)
-        made.append("".join(random_.choice(PIECES) for _ in range(length)))
-    return tuple(made)
-
-
-def chunks() -> Iterator[list[str]]:
-    for start in range(0, COUNT, CHUNK):
-        yield list(strings()[start : start + CHUNK])
-
 
 SVG_TAGS = {"svg", "title", "style", "path", "g", "text"}
 HTML_TAGS = {
@@ -115,43 +85,7 @@ class Reader(HTMLParser):
         raise AssertionError("a declaration came in")
 
 
-def couples(texts: list[str]) -> Iterator[tuple[str, str]]:
-    """Two strings at a time: what is drawn has many fields, and drawing is what takes long.
-
-    Each piece is in hundreds of strings, so every field gets every piece all the same.
-    """
-    return zip_longest(texts[::2], texts[1::2], fillvalue="")
-
-
-def graph(texts: list[str]) -> HandlerGraph:
-    kinds = ("command", "handler", "domain_event", "integration_event")
-    nodes = [
-        Node(f"{i}{one[:90]}", kinds[i % 4], one, texts[i // 20], other, i)
-        for i, (one, other) in enumerate(couples(texts))
-    ]
-    ends = [node.id for node in nodes]
-    edges = [Edge(one, other, "event") for one, other in pairwise(ends)]
-    return HandlerGraph(nodes, edges[::3], title=texts[0])
-
-
-def marks(texts: list[str]) -> list[Mark]:
-    return [
-        Mark(
-            START + timedelta(seconds=i), START + timedelta(seconds=i + 1), texts[i // 10], one,
-            KINDS[i % len(KINDS)], other, one, i % 3, other, one, other, one,
-        )
-        for i, (one, other) in enumerate(couples(texts))
-    ]  # fmt: skip
-
-
-def timeline(texts: list[str]) -> Timeline:
-    return Timeline(marks(texts), title=texts[0], arrows=True)
-
-
-def sequence(texts: list[str]) -> SequenceDiagram:
-    return SequenceDiagram(marks(texts), title=texts[0])
-
-
+CHUNK = 200
 MAKERS: dict[str, Callable[[list[str]], HandlerGraph | Timeline | SequenceDiagram]] = {
     "graph": graph,
     "timeline": timeline,
@@ -162,7 +96,7 @@ MAKERS: dict[str, Callable[[list[str]], HandlerGraph | Timeline | SequenceDiagra
 @pytest.mark.parametrize("view", MAKERS)
 @pytest.mark.slow
 def test_ten_thousand_hostile_strings_are_a_picture_and_nothing_else(view: str) -> None:
-    for texts in chunks():
+    for texts in chunks(CHUNK):
         picture = MAKERS[view](texts)
         shown = Reader(picture.to_html())
         assert shown.scripts == []
@@ -176,19 +110,9 @@ def test_ten_thousand_hostile_strings_are_a_picture_and_nothing_else(view: str) 
         assert len(drawn) < 2_000_000
 
 
-def catalogue(texts: list[str]) -> Catalogue:
-    return Catalogue(
-        Contract(
-            text, 1, (Field(text, text),), {text: (Field(text, text),)}, {text: {text: text}},
-            (text,), ((text, text),), text, {"title": text, text: [text]},
-        )
-        for text in texts
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 def test_ten_thousand_hostile_strings_are_a_catalogue_and_nothing_else() -> None:
-    for texts in chunks():
+    for texts in chunks(CHUNK):
         made = catalogue(texts)
         page = made.to_html()
         assert Reader(page).scripts == []
@@ -198,7 +122,7 @@ def test_ten_thousand_hostile_strings_are_a_catalogue_and_nothing_else() -> None
 
 @pytest.mark.slow
 def test_ten_thousand_hostile_strings_are_tables_and_nothing_else() -> None:
-    for texts in chunks():
+    for texts in chunks(CHUNK):
         rows = [
             EventRow(i, one, other, one, 1, other, one, START, {one: other, "of": [other]})
             for i, (one, other) in enumerate(couples(texts))

@@ -91,12 +91,12 @@ def steps(*, quick: bool) -> list[Step]:
     setup = f"set-up, Python {' and '.join(others)}" if others else ""
     if setup:
         checks.append(Step(setup, [here, "tools/environments.py", "others"], beside=True))
-    axe = "axe-core, for the browser"
+    scripts = "scripts, for the browser"
     packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
     checks += [
         Step("types", types, beside=True),
         Step("the main job", [here, "tools/demo.py"], beside=True),
-        Step(axe, [here, "tools/axe.py"], beside=True),
+        Step(scripts, [here, "tools/browser_scripts.py"], beside=True),
         Step("the wheel, outside the checkout", packaging, beside=True),
     ]
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
@@ -113,7 +113,7 @@ def steps(*, quick: bool) -> list[Step]:
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], needs=setup))
     if shutil.which("chromium"):
         browser = [*pytest, *PARALLEL, "-m", "slow or browser", "tests/browser"]
-        checks.append(Step("the explorer in a browser", browser, needs=axe))
+        checks.append(Step("the explorer in a browser", browser, needs=scripts))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
     return checks

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cells
@@ -40,7 +41,7 @@ def browser(server: Server) -> Iterator[Any]:
 def shop_page(server: Server, browser: Any) -> Iterator[Shop]:
     """The shop's notebook, open once for many tests."""
     path = write(server.notebooks / "shop.ipynb", cells.SHOP, cells.RUN, cells.EXPLORE)
-    context = browser.new_context(viewport={"width": 1200, "height": 1700})
+    context = browser.new_context(viewport={"width": 1200, "height": 2300})
     shop = Shop(context.new_page(), server, path)
     shop.listen()
     shop.open()
@@ -64,7 +65,7 @@ def notebook(
     opened: list[Notebook] = []
 
     def open_(*cells: str, theme: str = "light", path: Path | None = None) -> Notebook:
-        context = browser.new_context(viewport={"width": 1200, "height": 1600}, color_scheme=theme)
+        context = browser.new_context(viewport={"width": 1200, "height": 2300}, color_scheme=theme)
         name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}-{len(opened)}.ipynb"
         path = path or write(server.notebooks / name, *cells)
         made = Notebook(context.new_page(), server, path)

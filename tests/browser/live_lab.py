@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import nbformat
+from sentinel import INIT
+
+from tools.browser_scripts import text_of
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
-AXE = ROOT / "build" / "axe-core" / "package" / "axe.min.js"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-quic --no-first-run
@@ -146,6 +148,7 @@ class Notebook:
 
     def listen(self) -> None:
         """Note the page's errors, and every request that would leave the machine."""
+        self.page.add_init_script(INIT)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._console)
         self.page.on("websocket", self._socket)
@@ -181,11 +184,13 @@ class Notebook:
         return self
 
     def theme(self, name: str) -> None:
-        """Change JupyterLab's theme."""
+        """Change JupyterLab's theme, if it is another."""
+        light = "false" if "Dark" in name else "true"
+        if self.page.evaluate("document.body.dataset.jpThemeLight") == light:
+            return
         self.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
         )
-        light = "false" if "Dark" in name else "true"
         self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
 
     def kernel_id(self) -> str:
@@ -226,23 +231,20 @@ class Notebook:
             time.sleep(0.05)
         return value
 
-    def shot(self, name: str) -> None:
-        """Take a picture of the explorer, light or dark as it is."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        dark = self.page.evaluate("document.body.dataset.jpThemeLight") == "false"
-        place = self.page.locator(".mes-explorer").last
-        target = place if place.count() else self.page.locator(".jp-OutputArea").last
-        target.screenshot(path=SHOTS / f"{name}-{'dark' if dark else 'light'}.png")
+    def shot(self, name: str, target: str = ".mes-explorer") -> None:
+        """Take pictures of a part of the page, light and dark."""
+        place = self.page.locator(target).last
+        if not place.count():
+            place = self.page.locator(".jp-OutputArea").last
+        here = self.page.evaluate("document.body.dataset.jpThemeLight") == "true"
+        for light in (here, not here):
+            self.theme("JupyterLab Light" if light else "JupyterLab Dark")
+            photograph(place, f"{name}-{'light' if light else 'dark'}")
+        self.theme("JupyterLab Light" if here else "JupyterLab Dark")
 
     def violations(self, selector: str) -> list[str]:
         """What axe-core finds wrong in a part of the page."""
-        if not self.page.evaluate("'axe' in window"):
-            self.page.add_script_tag(content=AXE.read_text("utf-8"))
-        found = self.page.evaluate("(selector) => axe.run(selector)", selector)
-        return [
-            f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
-            for one in found["violations"]
-        ]
+        return violations(self.page, selector)
 
 
 class Shop(Notebook):
@@ -276,6 +278,23 @@ class Shop(Notebook):
     def node(self, id_: str) -> Any:
         """A node of the graph."""
         return self.page.locator(f'.mes-node[data-node="{id_}"]')
+
+
+def violations(page: Any, selector: str) -> list[str]:
+    """What axe-core finds wrong in a part of a page."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(text_of("axe-core"))
+    found = page.evaluate("(selector) => axe.run(selector)", selector)
+    return [
+        f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
+        for one in found["violations"]
+    ]
+
+
+def photograph(place: Any, name: str, **options: Any) -> None:
+    """Keep a picture of a part of a page, or of a page, for somebody to look at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    place.screenshot(path=SHOTS / f"{name}.png", animations="disabled", **options)
 
 
 def write(path: Path, *cells: str) -> Path:

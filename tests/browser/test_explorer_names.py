@@ -1,0 +1,67 @@
+"""Ten thousand names and errors that want to be more than text, each drawn by an explorer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from live_lab import Notebook
+from sentinel import made
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+TESTS = str(Path(__file__).parent.parent)
+NAMES = f"""
+import sys
+sys.path.insert(0, {TESTS!r})
+from hostile_pictures import chunks, graph, timeline
+from modulus_es.widgets.explorer import Explorer
+
+batches = list(chunks(1000))
+shown = batches[0]
+explorer = Explorer(None, lambda: graph(shown), lambda: timeline(shown))
+explorer
+"""
+# As a reader who points at everything and at last chooses it.
+VISIT = """
+async ([marks, every]) => {
+  const all = [...document.querySelectorAll(marks ? ".mes-mark" : ".mes-node")];
+  all.forEach((place, index) => {
+    for (const kind of ["pointerover", "pointermove"]) {
+      place.dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: 300, clientY: 300 }));
+    }
+    if (index % every === 0) place.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  });
+  return all.length;
+}
+"""
+
+
+def alive(opened: Notebook) -> Notebook:
+    """Run the notebook's cell, and wait for its explorer."""
+    opened.run(0)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
+    return opened
+
+
+def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
+    notebook: Callable[..., Notebook],
+) -> None:
+    opened = alive(notebook(NAMES))
+    page = opened.page
+    for number in range(opened.value("len(batches)")):
+        opened.say(f"shown = batches[{number}]\nexplorer.timeline_view.filter = {{}}")
+        opened.say("explorer.refresh()")
+        page.wait_for_function(
+            "(title) => document.querySelector('.mes-graph .mes-heading').textContent === title",
+            arg=opened.value("explorer.graph_view.data['title']"),
+        )
+        page.wait_for_function(
+            "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label",
+            arg=opened.value("explorer.timeline_view.data['alt']"),
+        )
+        assert page.evaluate(VISIT, [True, 100]) == 500
+        assert page.evaluate(VISIT, [False, 250]) == 500
+        assert made(opened.page, ".mes-explorer") == []
+    opened.shot("hostile-names")
