@@ -30,7 +30,7 @@ def test_it_follows_the_theme_of_jupyterlab(shop: Shop) -> None:
         assert shop.page.evaluate(colour) != light
         shop.mark("dead", "charge").click()
         shop.page.wait_for_selector(".mes-inspector-area dl")
-        shop.shot("explorer")
+        shop.shot("explorer-dead-letter")
         assert shop.violations(".mes-explorer") == []
     finally:
         shop.theme("JupyterLab Light")
