@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from modulus_es.domain import DomainEvent, RecordedEvent
 from modulus_es.errors import ServiceError
@@ -14,8 +15,7 @@ from modulus_es.naming import place_of, stable_name
 Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class EventPlan:
+class EventPlan(msgspec.Struct, frozen=True, eq=False):
     """What an event class means, until a registration or a service changes.
 
     ``after`` are the handlers after the commit, each with what to call, or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -102,6 +101,8 @@ class Snapshots:
     def _failed(self, aggregate: Any, error: Exception) -> None:
         name = qualified_name(type(aggregate))
         said = f"{type(error).__name__}: {error}"
+        import logging  # it is slow to import, and seldom needed
+
         logging.getLogger(__name__).warning(
             "no snapshot of %s %s was kept, so it is rebuilt from its events: %s",
             name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -198,6 +197,8 @@ class Trace:
             except Exception:
                 # It looks on; what it looks at must not fail because of it.
                 self._stop(watcher)
+                import logging  # it is slow to import, and seldom needed
+
                 logging.getLogger(__name__).exception(
                     "a watcher of the trace failed at %r, and is not called again", record
                 )

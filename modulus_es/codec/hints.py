@@ -7,8 +7,9 @@ import inspect
 import sys
 import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 from modulus_es.codec.plan import is_redefinition, type_name
 from modulus_es.errors import UnsupportedFieldError
@@ -23,17 +24,7 @@ class UnresolvedHintError(UnsupportedFieldError):
     unresolved = True
 
 
-def missing() -> Any:
-    """Make `MISSING` the default of a dataclass field, which as a plain default means none.
-
-    >>> missing() is MISSING
-    True
-    """
-    return MISSING
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
+class FieldSpec(msgspec.Struct, frozen=True):
     """One field to record: its name, its resolved type hint and its default.
 
     ``hint`` may be `typing.Any`, `inspect.Parameter.empty` or `MISSING` for a
@@ -47,8 +38,8 @@ class FieldSpec:
 
     name: str
     hint: Any
-    default: Any = dataclasses.field(default_factory=missing)
-    default_factory: Any = dataclasses.field(default_factory=missing)
+    default: Any = MISSING
+    default_factory: Any = MISSING
 
     @property
     def optional(self) -> bool:
@@ -75,8 +66,7 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     declares it. Raises `UnsupportedFieldError`, naming the field, where a name
     in it is not defined there.
 
-    >>> from dataclasses import dataclass
-    >>> @dataclass(frozen=True)
+    >>>     >>> @dataclass(frozen=True)
     ... class Paid:
     ...     amount: "int"
     ...     note: str = ""
@@ -84,7 +74,9 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     [('amount', <class 'int'>)]
     """
     return [
-        dataclasses.replace(spec, hint=resolve(spec.hint, owner, f"{type_name(cls)}.{spec.name}"))
+        msgspec.structs.replace(
+            spec, hint=resolve(spec.hint, owner, f"{type_name(cls)}.{spec.name}")
+        )
         for spec, owner in declared_fields(cls)
         if spec.name not in exclude
     ]
@@ -107,7 +99,7 @@ def declared_fields(cls: Any) -> list[tuple[FieldSpec, type]]:
     found = []
     for spec in specs:
         owner, raw = owners.get(spec.name, (cls, spec.hint))
-        found.append((dataclasses.replace(spec, hint=raw), owner))
+        found.append((msgspec.structs.replace(spec, hint=raw), owner))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -29,8 +28,7 @@ _IMMUTABLE = frozenset((type(None), bool, int, float, str, bytes))
 Make = Callable[[dict[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedField:
+class PlannedField(msgspec.Struct, frozen=True):
     """A field of a record with the plan of its type."""
 
     spec: FieldSpec
