@@ -7,9 +7,8 @@ import inspect
 import sys
 import typing
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import msgspec
 
 from modulus_es.codec.plan import is_redefinition, type_name
 from modulus_es.errors import UnsupportedFieldError
@@ -24,7 +23,17 @@ class UnresolvedHintError(UnsupportedFieldError):
     unresolved = True
 
 
-class FieldSpec(msgspec.Struct, frozen=True):
+def missing() -> Any:
+    """Make `MISSING` the default of a dataclass field, which as a plain default means none.
+
+    >>> missing() is MISSING
+    True
+    """
+    return MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
     """One field to record: its name, its resolved type hint and its default.
 
     ``hint`` may be `typing.Any`, `inspect.Parameter.empty` or `MISSING` for a
@@ -38,8 +47,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
 
     name: str
     hint: Any
-    default: Any = MISSING
-    default_factory: Any = MISSING
+    default: Any = dataclasses.field(default_factory=missing)
+    default_factory: Any = dataclasses.field(default_factory=missing)
 
     @property
     def optional(self) -> bool:
@@ -66,7 +75,8 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     declares it. Raises `UnsupportedFieldError`, naming the field, where a name
     in it is not defined there.
 
-    >>>     >>> @dataclass(frozen=True)
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
     ... class Paid:
     ...     amount: "int"
     ...     note: str = ""
@@ -74,9 +84,7 @@ def field_specs(cls: type, exclude: Collection[str] = ()) -> list[FieldSpec]:
     [('amount', <class 'int'>)]
     """
     return [
-        msgspec.structs.replace(
-            spec, hint=resolve(spec.hint, owner, f"{type_name(cls)}.{spec.name}")
-        )
+        dataclasses.replace(spec, hint=resolve(spec.hint, owner, f"{type_name(cls)}.{spec.name}"))
         for spec, owner in declared_fields(cls)
         if spec.name not in exclude
     ]
@@ -99,7 +107,7 @@ def declared_fields(cls: Any) -> list[tuple[FieldSpec, type]]:
     found = []
     for spec in specs:
         owner, raw = owners.get(spec.name, (cls, spec.hint))
-        found.append((msgspec.structs.replace(spec, hint=raw), owner))
+        found.append((dataclasses.replace(spec, hint=raw), owner))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -28,7 +29,8 @@ _IMMUTABLE = frozenset((type(None), bool, int, float, str, bytes))
 Make = Callable[[dict[str, Any]], Any]
 
 
-class PlannedField(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PlannedField:
     """A field of a record with the plan of its type."""
 
     spec: FieldSpec
