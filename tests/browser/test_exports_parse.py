@@ -102,9 +102,9 @@ def test_mermaid_and_graphviz_read_ten_thousand_hostile_names(parsers: Sentinel)
         made = graph(texts)
         assert parsers.page.evaluate(PARSED, made.to_mermaid()).startswith("flowchart")
         labels, edges = parsers.page.evaluate(READ, made.to_dot())
-        assert labels == [
-            shown(node.label).replace("\\", r"\\").replace("&", "&amp;") for node in made.nodes
-        ]
+        said = [shown(node.label).replace("\\", r"\\").replace("&", "&amp;") for node in made.nodes]
+        # Graphviz lists them cluster by cluster.
+        assert sorted(labels) == sorted(said)
         assert edges == len(made.edges)
 
 
