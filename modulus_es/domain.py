@@ -37,7 +37,7 @@ from modulus_es.events import (
 )
 from modulus_es.making import make_of
 from modulus_es.naming import define, qualified_name, stable_name
-from modulus_es.recording import RecordingType, command_methods_of, positional, recording
+from modulus_es.recording import RecordingType, command_methods_of, positional, recording, takes_id
 
 __all__ = [
     "Aggregate",
@@ -147,6 +147,7 @@ class Aggregate(es.Aggregate, metaclass=RecordingType):
         let_explicit_classes_in(cls, decorators)
         for decorator in decorators:
             refuse_reserved_parameters(cls, decorator)
+        by_id = takes_id(cls)
         with redefinition_allowed(cls.__module__):
             super().__init_subclass__(created_event_name=created_event_name, **kwargs)
         for decorator in decorators:
@@ -158,7 +159,7 @@ class Aggregate(es.Aggregate, metaclass=RecordingType):
             adopt(value, cls, name)
         for method, decorator in command_methods_of(cls):
             setattr(cls, method, recording(decorator))
-        made.__positional__ = positional(cls)
+        made.__positional__ = None if by_id else positional(cls)
 
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:

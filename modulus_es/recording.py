@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, get_annotations, signature
+from operator import attrgetter
 from typing import Any
 
 import eventsourcing.domain as es
@@ -19,18 +20,26 @@ class RecordingType(es.MetaAggregate[Any]):
         if names is None or kwargs or len(args) != len(names):
             # eventsourcing sorts out which argument is which field, or says what is wrong.
             return super().__call__(*args, **kwargs)
-        event_class = es._created_event_classes[cls][0]
-        return cls._create(event_class=event_class, **dict(zip(names, args, strict=True)))
+        first_event = cls.__dict__.get("__first_event__")
+        if first_event is None:
+            # It also chooses the event; the choice stays the same.
+            made: Any = super().__call__(*args)
+            first = min(made.pending_events, key=attrgetter("originator_version"))
+            cls.__first_event__ = type(first)
+            return made
+        return cls._create(event_class=first_event, **dict(zip(names, args, strict=True)))
+
+
+def takes_id(cls: type) -> bool:
+    """Whether a class that is being defined has its id among its constructor's arguments."""
+    return "id" in get_annotations(cls)
 
 
 def positional(cls: Any) -> tuple[str, ...] | None:
     """What the constructor of an aggregate class takes, where that can be given in order."""
     parameters = list(signature(cls.__init__).parameters.values())[1:]
     plain = all(p.kind is Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
-    makers = es._created_event_classes[cls]
-    if not plain or len(makers) != 1 or cls in es._annotations_mention_id:
-        return None
-    return tuple(parameter.name for parameter in parameters)
+    return tuple(parameter.name for parameter in parameters) if plain else None
 
 
 def command_methods_of(cls: type) -> Iterator[tuple[str, es.CommandMethodDecorator]]:

@@ -839,3 +839,29 @@ def test_an_event_with_a_field_too_many_or_too_few_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"Basket\.Filled cannot be recorded.*pieces"):
         basket.trigger_event(Basket.Filled, sku="a")  # type: ignore[attr-defined]
     assert basket.version == 1
+
+
+def test_a_class_that_takes_its_id_takes_it_however_often() -> None:
+    class Ticket(Aggregate):
+        id: UUID
+        seat: str
+        price: int = 5
+
+    for number in (1, 2, 3):
+        ticket: Any = Ticket(UUID(int=number), "4B")
+        assert (ticket.id, ticket.seat, ticket.price) == (UUID(int=number), "4B", 5)
+
+
+def test_a_constructor_that_records_more_begins_with_its_own_event_however_often() -> None:
+    class Parcel(Aggregate):
+        @event("Sent")
+        def __init__(self) -> None:
+            self.weigh(3)
+
+        @event("Weighed")
+        def weigh(self, kilograms: int) -> None:
+            self.kilograms = kilograms
+
+    for _ in range(3):
+        first = min(Parcel().pending_events, key=lambda recorded: recorded.originator_version)
+        assert type(first).__qualname__.endswith("Parcel.Sent")
