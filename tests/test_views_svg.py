@@ -389,5 +389,6 @@ def test_the_views_are_cheap_to_import() -> None:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_bars_of_counts_can_be_told_apart_without_colour(scheme: int) -> None:
     fine, bad, dead = (STYLES[name].fill[scheme] for name in ("count", "count-bad", "count-dead"))
+    assert contrast(STYLES["lane"].fill[scheme], fine) >= 3
     assert contrast(fine, bad) >= 1.8
     assert contrast(bad, dead) >= 1.8

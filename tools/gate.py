@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
-# Some of the slow tests take a minute each, and half of these stand in one file.
+# Some of the slow tests take a minute each, and they stand in few files.
 BALANCED = ["-n", "2", "--dist", "worksteal"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once.
@@ -35,7 +35,8 @@ ANYWHERE = [
     "--ignore=tests/test_import_rules.py",
     "--ignore-glob=tests/test_contracts_catch*",
 ]
-# What `make test-quick` leaves to the whole gate: it may take a minute.
+# What `make test-quick` leaves to the whole gate: it may take a minute. The first and the last
+# Python of those that are there are tested as a whole, the one between by what is quick.
 THOROUGH = [
     "--ignore=tests/grouped",
     "--ignore=tests/property",
@@ -99,20 +100,24 @@ def steps(*, quick: bool) -> list[Step]:
         Step(scripts, [here, "tools/browser_scripts.py"], beside=True),
         Step("the wheel, outside the checkout", packaging, beside=True),
     ]
-    nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
     pytest = [here, "-m", "pytest"]
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
     checks += [
+        Step(f"notebooks, Python {version}", [*pytest, *nbval], beside=True),
         Step(f"tests and doctests, Python {version}", [*pytest, *PARALLEL, *STEADY]),
-        Step(f"notebooks, Python {version}", [*pytest, *PARALLEL, *nbval]),
         Step("kills, interrupts and live kernels", [*pytest, *BALANCED, *SLOW]),
     ]
-    for name in others:
-        other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest", *PARALLEL]
-        tests = [*other, *STEADY, *FEWER, *ANYWHERE]
-        checks.append(Step(f"tests and doctests, Python {name}", tests, needs=setup))
-        checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], needs=setup))
+    for number, name in enumerate(others):
+        other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest"]
+        tests = [*other, *STEADY, *FEWER]
+        title = f"tests and doctests, Python {name}"
+        if number == 0:
+            checks.append(Step(title, [*tests, *PARALLEL, *ANYWHERE], needs=setup))
+        else:
+            checks.append(Step(f"{title}, quick ones", [*tests, *ANYWHERE, *THOROUGH], beside=True))
+        checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
-        browser = [*pytest, *PARALLEL, "-m", "slow or browser", "tests/browser"]
+        browser = [*pytest, *BALANCED, "-m", "slow or browser", "tests/browser"]
         checks.append(Step("the explorer in a browser", browser, needs=scripts))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")

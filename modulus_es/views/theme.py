@@ -77,8 +77,8 @@ STYLES: dict[str, Style] = {
     "dead-cross": Style(stroke=PAPER, width=1.8),
     "arrow": Style(stroke=("#8f3a72", "#e398c6"), width=1),
     "arrow-head": Style(fill=("#8f3a72", "#e398c6"), stroke=("#8f3a72", "#e398c6")),
-    "count": Style(fill=("#a9bccd", "#48596a")),
-    "count-bad": Style(fill=("#b56a10", "#d98c2b")),
-    "count-dead": Style(fill=("#7d0413", "#fff0f0")),
+    "count": Style(fill=("#7890a6", "#5c7388")),
+    "count-bad": Style(fill=("#8f4f08", "#d98c2b")),
+    "count-dead": Style(fill=("#6a020f", "#fff0f0")),
     "flag": Style(stroke=ALARM, width=2, dash=(2, 2)),
 }

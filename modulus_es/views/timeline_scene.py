@@ -16,6 +16,13 @@ WIDTH = 840
 LIMIT = 2_000
 """How many marks are drawn one by one; more are drawn as counts."""
 
+COUNTED = {
+    "count": "recorded or done",
+    "count-bad": "retried, failed, duplicate or crashed",
+    "count-dead": "dead letters",
+}
+"""The styles of the bars that are drawn then, and what they count."""
+
 _MARGIN, _TOP = 12, 58
 _ROW, _PAD, _HEADING, _COUNTS = 17, 5, 22, 46
 _ROWS = 10
@@ -250,12 +257,7 @@ class _Drawing:
 
 def _count_legend(x: float, y: float) -> tuple[list[Shape | Label], float]:
     items: list[Shape | Label] = []
-    meanings = (
-        ("count", "recorded or done"),
-        ("count-bad", "retried, failed, duplicate or crashed"),
-        ("count-dead", "dead letters"),
-    )
-    for style, meaning in meanings:
+    for style, meaning in COUNTED.items():
         items.append(Shape(rectangle(x, y - 5, 10, 10), style))
         items.append(Label(x + 16, y + 3.5, meaning, "caption"))
         x += 32 + width_of(meaning, 10)

@@ -151,14 +151,19 @@ function initialize({ model }) {
     one.on("comm_live_update", () => call("gone", one.comm_live), context);
     linked.push(one, other);
   };
-  link().catch((error) => console.warn("modulus_es: the views are not linked", error));
-  return () => {
+  const end = () => {
     closed = true;
     observer.disconnect();
     clearTimeout(timer);
     for (const view of linked) view.off(null, null, context);
     for (const place of [...mounted.keys()]) leave(place);
   };
+  link().catch((error) => {
+    // It was closed before the page knew of it: the picture stays.
+    console.warn("modulus_es: the explorer is gone", error);
+    end();
+  });
+  return end;
 }
 
 function render({ model, el }) {

@@ -320,9 +320,12 @@ function render({ model, el }) {
     root.classList.toggle("mes-lit", family !== null);
   }
 
-  /** What the signs mean, those that there are. */
+  /** What the signs mean, those that there are, and the bars where there are any. */
   function explain() {
-    legend.replaceChildren(...data.kinds.filter((_, kind) => data.kind.includes(kind)).map((kind) => {
+    const bars = single ? [] : Object.entries(data.bars).map(([style, meaning]) => element("span", {},
+      shape("svg", { width: 14, height: 16, viewBox: "-7 -8 14 16", "aria-hidden": "true" },
+        shape("rect", { class: `m-${style}`, x: -5, y: -5, width: 10, height: 10 })), meaning));
+    legend.replaceChildren(...bars, ...data.kinds.filter((_, kind) => data.kind.includes(kind)).map((kind) => {
       const sign = WAITS.has(kind)
         ? [shape(kind === "attempt" ? "rect" : "path", { class: `m-${kind}`, d: "M-9 0H9", x: -9, y: -4, width: 18, height: 8 })]
         : data.glyphs[kind].map(drawn);

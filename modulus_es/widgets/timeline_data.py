@@ -16,7 +16,7 @@ from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
 from modulus_es.views.marks import KINDS, OUTBOX, SPANS, Mark
 from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
-from modulus_es.views.timeline_scene import LIMIT
+from modulus_es.views.timeline_scene import COUNTED, LIMIT
 from modulus_es.views.timescale import TimeScale, micros
 from modulus_es.widgets.graph_data import key, parts
 
@@ -96,6 +96,7 @@ def packed(
     return {
         "kinds": list(KINDS),
         "meanings": glyphs.MEANINGS,
+        "bars": COUNTED,
         "glyphs": {
             kind: parts(glyphs.moment(kind, 0, 0)) for kind in KINDS if kind not in SPANS
         },

@@ -12,8 +12,8 @@ for (const name of ["alert", "confirm", "prompt"]) {
 """
 """For every frame of a page, before anything else runs: what the strings call tells of itself."""
 
-# What no string may make: elements and attributes that act, and addresses of elsewhere.
-_MADE = """
+# In a page: what no string may make: elements and attributes that act, and addresses of elsewhere.
+IN_PAGE = """
 (root) => {
   const found = [];
   const acting = "script, iframe, frame, object, embed, base, link[href], meta[http-equiv=refresh], form, input[onfocus]";
@@ -35,7 +35,7 @@ _MADE = """
 
 def made(page: Any, root: str) -> list[str]:
     """The elements and attributes in a part of a page that could act."""
-    found: list[str] = page.evaluate(_MADE, root)
+    found: list[str] = page.evaluate(IN_PAGE, root)
     return found
 
 

@@ -38,9 +38,8 @@ def marks(opened: Notebook, count: int) -> None:
 def test_what_happens_in_another_cell_is_shown_at_once(shop: Shop) -> None:
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
     marks(shop, shop.value("len(system.timeline().marks)"))
-    assert shop.page.locator(".mes-node[data-node='orders/command/PlaceOrder']").get_attribute(
-        "aria-label"
-    ) == ("PlaceOrder (command · 4) in orders")
+    # The graph follows the timeline.
+    shop.page.locator("[aria-label='PlaceOrder (command · 4) in orders']").wait_for()
 
 
 def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) -> None:
@@ -78,7 +77,7 @@ def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop)
 def test_closing_leaves_the_picture(shop: Shop) -> None:
     shop.say("explorer.close()")
     shop.page.wait_for_function("document.querySelectorAll('.mes-explorer').length === 0")
-    assert shop.page.locator("[data-modulus-es] img").first.is_visible()
+    shop.page.locator("[data-modulus-es] img").first.wait_for()
     assert shop.value("len(system.trace.watchers)") == 0
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
 
