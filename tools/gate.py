@@ -117,7 +117,7 @@ def steps(*, quick: bool) -> list[Step]:
             checks.append(Step(f"{title}, quick ones", [*tests, *ANYWHERE, *THOROUGH], beside=True))
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
-        browser = [*pytest, *BALANCED, "-m", "slow or browser", "tests/browser"]
+        browser = [*pytest, *PARALLEL, "-m", "slow or browser", "tests/browser"]
         checks.append(Step("the explorer in a browser", browser, needs=scripts))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")

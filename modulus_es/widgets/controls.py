@@ -89,7 +89,7 @@ class Controls:
     def _button(
         self, text: str, said: str, act: Callable[[], Coroutine[Any, Any, str]] | None
     ) -> Any:
-        wide = "180px" if "letters" in text else "64px"
+        wide = "max-content" if "letters" in text else "64px"
         button = w.Button(description=text, tooltip=said, layout=w.Layout(width=wide, margin="1px"))
         if act is not None:
             button.on_click(lambda _: self._act(act))

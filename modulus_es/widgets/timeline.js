@@ -119,8 +119,8 @@ function render({ model, el }) {
     if (before !== null) model.set("cursor", axis.place(before));
     if (seen) [from, to] = [axis.place(seen[0]), Math.max(axis.place(seen[1]), axis.place(seen[0]) + 1e-6)];
     brush.data(data.glyphs);
-    explain();
     arrange();
+    explain();
     kin();
     clockwork();
   }
@@ -685,7 +685,7 @@ function render({ model, el }) {
   svg.addEventListener("blur", paint, { signal });
 
   model.on("change:data", take);
-  model.on("change:filter", () => { if (data) { arrange(); kin(); } });
+  model.on("change:filter", () => { if (data) { arrange(); explain(); kin(); } });
   model.on("change:chosen", kin);
   model.on("change:cursor", clockwork);
   model.on("change:playing", playing);
