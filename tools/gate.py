@@ -4,28 +4,35 @@
     gate.py --quick    without the slow tests, the notebooks and the other Pythons
 
 Every step runs, whatever the others said. The recap at the end shows the last line of each.
+One that takes longer than any honest run is ended, with all that it started, and has failed.
 What computes on one core, or waits for the network, runs beside the steps that use both cores.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 1500  # seconds; on two cores that nobody else uses, the longest step takes a fifth
+RUNNING: set[subprocess.Popen[str]] = set()
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
 # Some of the slow tests take a minute each, and they stand in few files.
 BALANCED = ["-n", "2", "--dist", "worksteal"]
 STEADY = ["-m", "not slow"]
-# What takes seconds and kills processes, interrupts cells or starts kernels, once.
-SLOW = ["-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
+# What takes seconds and kills processes, interrupts cells or starts kernels, once. Each test is
+# named when it is done: whoever looks at a run that hangs wants to know where.
+SLOW = ["-v", "-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 # Nothing in these changes with the Python that runs them.
@@ -117,7 +124,7 @@ def steps(*, quick: bool) -> list[Step]:
             checks.append(Step(f"{title}, quick ones", [*tests, *ANYWHERE, *THOROUGH], beside=True))
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
-        browser = [*pytest, *PARALLEL, "-m", "slow or browser", "tests/browser"]
+        browser = [*pytest, *PARALLEL, "-v", "-m", "slow or browser", "tests/browser"]
         checks.append(Step("the explorer in a browser", browser, needs=scripts))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
@@ -125,7 +132,7 @@ def steps(*, quick: bool) -> list[Step]:
 
 
 def run(step: Step) -> Verdict:
-    """Run one step, showing what it prints."""
+    """Run one step, showing what it prints; end it when it takes too long."""
     shown = shlex.join(step.command).replace(f"{ROOT}{os.sep}", "")
     heading = f"\n=== {step.title}\n    {shown}\n"
     begun = time.monotonic()
@@ -139,15 +146,33 @@ def run(step: Step) -> Verdict:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,  # so that what it has started ends with it
     ) as process:
-        for line in process.stdout or ():
-            said.append(line)
-            if not step.beside:
-                print(line, end="", flush=True)
+        RUNNING.add(process)
+        watch = threading.Timer(LONGEST, end, (process,))
+        watch.start()
+        try:
+            for line in process.stdout or ():
+                said.append(line)
+                if not step.beside:
+                    print(line, end="", flush=True)
+        finally:
+            watch.cancel()
+            RUNNING.discard(process)
+    if time.monotonic() - begun > LONGEST:
+        said.append(f"ended after {LONGEST} s\n")
+        if not step.beside:
+            print(said[-1], end="", flush=True)
     if step.beside:
         print("".join(said), end="", flush=True)
     last = next((each for line in reversed(said[1:]) if (each := line.strip(" =\n"))), "")
     return Verdict(step, process.returncode, last, time.monotonic() - begun)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a step and all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main(*, quick: bool) -> int:
@@ -166,8 +191,12 @@ def main(*, quick: bool) -> int:
                     running[step.needs].result()
                 recap.append(run(step))
         recap.extend(future.result() for future in running.values())
-    finally:
-        pool.shutdown(cancel_futures=True)  # where it was interrupted, begin no more of them
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(RUNNING):
+            end(process)
+        raise
+    pool.shutdown()
     failed = sum(verdict.status != 0 for verdict in recap)
     print(f"\n=== {len(recap)} steps in {time.monotonic() - started:.0f} s, {failed} failed")
     for verdict in recap:
