@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ BATCH = 100
 """How many rows are claimed at a time."""
 
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _A_JUMP = timedelta(seconds=5)  # more than a clock that is only corrected is ever off
 
 
@@ -75,16 +76,22 @@ class Carried:
         self._store, self._clock, self._trace = store, clock, trace
         self._in_jumps = isinstance(clock, VirtualClock)
         self.rows: dict[int, OutboxRow] = {}
+        self._fresh_until = _NEVER  # before then none of their claims is worth renewing
 
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
         """These rows are on their way inside the block."""
         self.rows.update({row.position: row for row in rows})
+        self._fresh_until = min(self._fresh_until, _fresh_until(rows))
         try:
             yield
         finally:
             for row in rows:
                 self.rows.pop(row.position, None)
+
+    def by_others(self, owner: str) -> bool:
+        """Whether some of these rows were claimed under another name than this."""
+        return any(row.claimed_by != owner for row in self.rows.values())
 
     async def awaited(self, owner: str, handing_over: Awaitable[T]) -> T:
         """Wait for the transport, however long it takes."""
@@ -110,17 +117,14 @@ class Carried:
 
         Most are fresh enough to be left alone.
         """
-        if not self.rows:
-            return
         now = self._clock.now()
-        old = [
-            row
-            for row in self.rows.values()
-            if row.claimed_by == owner
-            and (row.claimed_until is None or row.claimed_until - now <= LEASE / 2)
-        ]
+        if not self.rows or now < self._fresh_until:
+            return
+        mine = [row for row in self.rows.values() if row.claimed_by == owner]
+        old = [row for row in mine if now >= _fresh_until([row])]
         if old:
             await self._store.renew_outbox(owner, old, now + LEASE)
+        self._fresh_until = _fresh_until(mine)
 
     async def _keep_renewing(self, owner: str) -> None:
         import asyncio
@@ -141,3 +145,9 @@ class Carried:
                     )
                 )
             await asyncio.sleep(LEASE.total_seconds() / 3)
+
+
+def _fresh_until(rows: Sequence[OutboxRow]) -> datetime:
+    """When the first of these claims has half of its lease left."""
+    ends = [row.claimed_until for row in rows if row.claimed_until is not None]
+    return min(ends) - LEASE / 2 if ends else _NEVER

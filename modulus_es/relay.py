@@ -129,10 +129,11 @@ class OutboxRelay:
         due = await self.store.outbox_due(self.owner, now, routes)
         if due is None:
             return None
-        if due <= now or not any(peer._carried.rows for peer in self._peers):
+        if due <= now or not any(peer._carried.by_others(self.owner) for peer in self._peers):
             return due + behind
         # That the lease of what a living relay carries will be out is no reason to let time
         # pass: a partition would have the relays take the same rows over from each other for ever.
+        # What is carried under the name asked for, the store has left out by itself.
         carried = {position for peer in self._peers for position in peer._carried.rows}
         times = [
             row.claimed_until or row.available_at

@@ -467,6 +467,37 @@ async def test_what_one_relay_carries_is_no_reason_for_another_to_let_time_pass(
     assert [(row.status, row.attempts) for row in hearer.inbox] == [("done", 1)] * 3
 
 
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///:memory:"])
+async def test_what_is_on_its_way_is_not_read_again_each_time_that_something_arrives(
+    store: str,
+) -> None:
+    system = System(seed=7, store=store)
+    sender, hearer = system.module("sender"), system.module("hearer")
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None: ...
+
+    system.network.latency = (0.01, 0.5)
+    looked: list[int] = []
+    undelivered = sender.store.undelivered
+
+    def look() -> Any:
+        looked.append(1)
+        return undelivered()
+
+    sender.store.undelivered = look  # type: ignore[method-assign]
+
+    async def looks(count: int) -> int:
+        looked.clear()
+        await publish(sender, range(count))
+        await sender.bus.publish(Said(count), at=system.now() + timedelta(hours=1))
+        await system.run()
+        return len(looked)
+
+    assert await looks(40) == await looks(5)
+    assert statuses(sender) == ["delivered"] * 47
+
+
 async def relay_in_two_bursts(seed: int) -> list[int]:
     system = System(seed=seed)
     sender, hearer = system.module("sender"), system.module("hearer")
