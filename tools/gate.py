@@ -48,8 +48,10 @@ THOROUGH = [
     "--ignore=tests/grouped",
     "--ignore=tests/property",
     "--ignore=tests/sqlite",
+    "--ignore=tests/test_benchmarks.py",
     "--ignore=tests/test_codec_properties.py",
     "--ignore=tests/test_eventsourcing_cases.py",
+    "--ignore=tests/test_testing_fixtures.py",
     "--ignore-glob=tests/test_contracts*",
 ]
 
