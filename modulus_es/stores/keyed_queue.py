@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -61,15 +61,14 @@ class KeyedQueue:
         self._bring_up_to(owner, now)
         rows: list[Row] = []
         until = now + lease
-        while len(rows) < limit and (row := self._next_ready(owner, wanted)) is not None:
+        through, lanes = self._through, self._lanes
+        for row, lane in islice(self._ready_rows(owner, wanted), limit):
             # In this order: an interrupt between the two must not leave a claim without an end.
             row.claimed_until = until
             row.claimed_by = owner
             rows.append(row)
-            if self._through:
-                lane = self._places[row.position][1]
-                if self._lanes[lane] is not row:
-                    self._offer_next(lane)
+            if through and lanes[lane] is not row:
+                self._offer_next(lane)
         if rows:
             self._note_lease(owner, until, rows)
         return rows
@@ -77,8 +76,7 @@ class KeyedQueue:
     def due(self, owner: str, now: datetime, wanted: Callable[[Row], bool]) -> datetime | None:
         """When ``owner`` can next take something; ``now`` if at once, None if never."""
         self._bring_up_to(owner, now)
-        row = self._next_ready(owner, wanted)
-        if row is not None:
+        for row, _ in self._ready_rows(owner, wanted):
             self._offered.add(row.position)
             self._ready.put_back(row.position)
             return now
@@ -111,12 +109,14 @@ class KeyedQueue:
     def remove(self, row: Row) -> None:
         """A row is finished."""
         row.claimed_by = row.claimed_until = None
-        place = self._places.pop(row.position, None)
+        places = self._places
+        place = places.pop(row.position, None)
         if place is not None:
             self._leave(row, place[1])
-            if not self._places:
+            if not places:
                 # To go through one that held many takes as long as if it still did.
                 self._places = {}
+                self._leases.clear()
 
     def reconsider(self) -> None:
         """What was set aside, because nobody wanted it, may be wanted now."""
@@ -170,22 +170,28 @@ class KeyedQueue:
             leases = self._leases[owner] = deque()
         leases.append((until, rows))
 
-    def _next_ready(self, owner: str, wanted: Callable[[Row], bool]) -> Row | None:
-        """The first row that is due and wanted and may be had by ``owner``; it leaves the line."""
-        ready, places, lanes = self._ready, self._places, self._lanes
-        while (position := ready.pop()) is not None:
-            self._offered.discard(position)
-            row, lane = places.get(position, (None, None))
-            if row is None or row.claimed_by is not None:
+    def _ready_rows(
+        self, owner: str, wanted: Callable[[Row], bool]
+    ) -> Iterator[tuple[Row, Hashable]]:
+        """The rows that are due and wanted and may be had by ``owner``, each with its lane.
+
+        Each has left the line when it comes, and is to be taken before the next one is asked for.
+        """
+        next_in_line, places, lanes = self._ready.pop, self._places, self._lanes
+        no_longer_offered = self._offered.discard
+        while (position := next_in_line()) is not None:
+            no_longer_offered(position)
+            place = places.get(position)
+            if place is None or place[0].claimed_by is not None:
                 continue
+            row, lane = place
             if not wanted(row):
                 self._leave(row, lane)
                 self._aside[position] = None
             elif lanes[lane] is row or self._candidate(lane, owner) is row:
-                return row
+                yield place
             else:
                 self._hold_back(row, lane)
-        return None
 
     def _hold_back(self, row: Row, key: Hashable) -> None:
         """It is not the turn of this row: offer the one whose turn it is, if it is anybody's."""
@@ -252,8 +258,9 @@ class KeyedQueue:
         position = row.position
         self._offered.add(position)
         # What was never tried waits for nothing, even if the clock was set back since.
-        tried = row.attempts or row.last_error is not None
-        if tried and (self._now is None or row.available_at > self._now):
+        if not (row.attempts or row.last_error is not None):
+            self._ready.push(position)
+        elif self._now is None or row.available_at > self._now:
             self._waiting.push((row.available_at, position))
         else:
             self._ready.push(position)

@@ -36,19 +36,20 @@ class MemoryInbox(Half):
         repeated: list[tuple[str, str]] = []
         with self._lock:
             self._begin()
+            hold, queue = self._held.setdefault, self._deliveries.add
             for receipt in receipts:
                 envelope = receipt.envelope
+                source, message_id = envelope.source, envelope.message_id
                 for handler, ordered in receipt.handlers:
-                    row = InboxRow(envelope, handler, now, now, ordered=ordered)
-                    mark = (envelope.source, envelope.message_id, handler)
-                    held = self._held.setdefault(mark, row)
+                    row = InboxRow(envelope, handler, now, now, 0, ordered)
+                    held = hold((source, message_id, handler), row)
                     if held is row:
-                        self._note_order(row)
+                        self._note_order(row, source)
                         self._keep(row)
-                        self._queue_delivery(row)
+                        queue(row, _lane(row))
                     else:
                         held.duplicates += 1
-                        repeated.append((envelope.message_id, handler))
+                        repeated.append((message_id, handler))
             self._torn = False
         return repeated
 
@@ -124,7 +125,7 @@ class MemoryInbox(Half):
             if row.dead_at is not None:
                 row.envelope = envelope or row.envelope
                 row.attempts, row.available_at, row.dead_at = 0, now, None
-                self._queue_delivery(row)
+                self._deliveries.add(row, _lane(row))
             self._torn = False
 
     async def forget_unreadable(self, row: InboxRow) -> None:
@@ -148,23 +149,20 @@ class MemoryInbox(Half):
             return tuple(self._inbox.values())
 
     def _keep(self, row: InboxRow) -> None:
-        self._last_received = row.position = self._last_received + 1
-        self._inbox[row.position] = row
+        position = self._last_received = row.position = self._last_received + 1
+        self._inbox[position] = row
 
-    def _note_order(self, row: InboxRow) -> None:
+    def _note_order(self, row: InboxRow, source: str) -> None:
         envelope = row.envelope
-        if envelope.position:
-            latest = self._latest.get((envelope.source, row.handler))
+        position = envelope.position
+        if position:
+            latest = self._latest.get((source, row.handler))
             if latest is None:
-                latest = self._latest[envelope.source, row.handler] = {}
-            if envelope.position < latest.get(envelope.key, 0):
+                latest = self._latest[source, row.handler] = {}
+            if position < latest.get(envelope.key, 0):
                 row.out_of_order = 1
             else:
-                latest[envelope.key] = envelope.position
-
-    def _queue_delivery(self, row: InboxRow) -> None:
-        lane = (row.handler, row.envelope.key if row.ordered else row.position)
-        self._deliveries.add(row, lane)
+                latest[envelope.key] = position
 
     def _serve(self, handlers: frozenset[str]) -> None:
         if handlers is not self._handlers:
@@ -181,4 +179,9 @@ class MemoryInbox(Half):
         for row in self._inbox.values():
             self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
             if row.status in ("pending", "claimed"):
-                self._queue_delivery(row)
+                self._deliveries.add(row, _lane(row))
+
+
+def _lane(row: InboxRow) -> tuple[str, str | int]:
+    """What a delivery keeps its order with: others of its handler and key, or nothing."""
+    return row.handler, row.envelope.key if row.ordered else row.position

@@ -111,34 +111,50 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         """
         with self.lock:
             self.recover()
-            if tracking is not None:
-                self._assert_tracking_uniqueness(tracking)
-            row = _check(handled)
-            first = len(self._stored_events)
-            self.undo = _Undo(
-                first,
-                self.last_position,
-                None if tracking is None else dict(self._max_tracking_ids),
-                row,
-                0 if row is None else row.attempts,
-            )
-            try:
-                self._append(stored_events)
-                for message in outbox:
-                    position = message.position = self.last_position + 1
-                    self.outbox[position] = message
-                    self.last_position = position
-                if tracking is not None:
-                    self._insert_tracking(tracking)
-                if handled is not None and row is not None:
-                    row.attempts += 1
-                    row.outcome, row.processed_at = handled.outcome, handled.at
-                self.undo = None
-            except BaseException:
-                self.recover()
-                raise
+            positions = self.record(stored_events, outbox, handled, tracking)
         self._notify_listeners()
-        return list(range(first + 1, first + len(stored_events) + 1))
+        return list(positions)
+
+    def record(
+        self,
+        stored_events: Sequence[StoredEvent],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None,
+        tracking: Tracking | None = None,
+    ) -> Sequence[int]:
+        """What `insert_events` does while the lock is held, and nothing is left to `recover`."""
+        if tracking is not None:
+            self._assert_tracking_uniqueness(tracking)
+        row = None if handled is None else _check(handled)
+        first = len(self._stored_events)
+        self.undo = _Undo(
+            first,
+            self.last_position,
+            None if tracking is None else dict(self._max_tracking_ids),
+            row,
+            0 if row is None else row.attempts,
+        )
+        try:
+            self._append(stored_events)
+            for message in outbox:
+                position = message.position = self.last_position + 1
+                self.outbox[position] = message
+                self.last_position = position
+            if tracking is not None:
+                self._insert_tracking(tracking)
+            if handled is not None and row is not None:
+                row.attempts += 1
+                row.outcome, row.processed_at = handled.outcome, handled.at
+            self.undo = None
+        except BaseException:
+            self.recover()
+            raise
+        return range(first + 1, first + len(stored_events) + 1)
+
+    def tell_listeners(self) -> None:
+        """Wake who follows the recorded events."""
+        if self._listeners:
+            self._notify_listeners()
 
     def _append(self, events: Sequence[StoredEvent]) -> None:
         id_: UUID | str | None = None
@@ -159,9 +175,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
 
     def mark(self, handled: Handled) -> None:
         """Note that a delivery was handled which recorded nothing; the lock is held."""
-        row = handled.row
-        if row.claimed_by != handled.owner or row.processed_at is not None:
-            _check(handled)
+        row = _check(handled)
         self.undo = _Undo(len(self._stored_events), self.last_position, None, row, row.attempts)
         row.attempts += 1
         row.outcome, row.processed_at = handled.outcome, handled.at
@@ -201,10 +215,8 @@ def _key(originator_id: UUID | str) -> int | str:
         return originator_id
 
 
-def _check(handled: Handled | None) -> InboxRow | None:
+def _check(handled: Handled) -> InboxRow:
     """The row to mark; raises `LeaseLostError` where it is no longer the owner's."""
-    if handled is None:
-        return None
     row = handled.row
     if row.claimed_by != handled.owner or row.processed_at is not None:
         raise LeaseLostError(

@@ -61,12 +61,12 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
         """Write all or nothing."""
         with self._lock:
             self._begin()
-            positions: Sequence[int] | None = None
+            positions: Sequence[int] = ()
             try:
                 if handled is not None and not events and not outbox:
                     self._recorder.mark(handled)
                 else:
-                    positions = self._recorder.insert_events(events, outbox=outbox, handled=handled)
+                    positions = self._recorder.record(events, outbox, handled)
             except (IntegrityError, LeaseLostError):
                 self._torn = False  # it was refused before anything changed
                 raise
@@ -75,7 +75,9 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
             if handled is not None:
                 self._deliveries.remove(handled.row)
             self._torn = False
-            return positions or ()
+        if events:
+            self._recorder.tell_listeners()
+        return positions
 
     async def holds(
         self,
