@@ -72,14 +72,31 @@ class Use:
         unchoose(self._token)
 
 
+class _Nobody:
+    """Where ids and times come from without a system."""
+
+    new_id = staticmethod(uuid4)
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+
+_nobody = _Nobody()
+
+
+def source() -> Source:
+    """The current system, or random ids and the wall clock's time."""
+    return _chosen.get() or _last or _nobody
+
+
 def new_id() -> UUID:
     """A fresh id from the current system, or a random one.
 
     >>> new_id() == new_id()
     False
     """
-    source = _chosen.get() or _last
-    return uuid4() if source is None else source.new_id()
+    return (_chosen.get() or _last or _nobody).new_id()
 
 
 def now() -> datetime:
@@ -88,5 +105,4 @@ def now() -> datetime:
     >>> now().tzinfo
     datetime.timezone.utc
     """
-    source = _chosen.get() or _last
-    return datetime.now(UTC) if source is None else source.now()
+    return (_chosen.get() or _last or _nobody).now()

@@ -32,6 +32,11 @@ def _apply_of(cls: Any) -> Apply:
     return _calling(next(es.decorated_funcs[c] for c in cls.__mro__ if c in es.decorated_funcs))
 
 
+def applies(cls: Any) -> bool:
+    """Whether an event class changes its aggregate beyond the version."""
+    return apply_of(cls) is not _nothing
+
+
 def init_of(cls: Any) -> Apply:
     """How the first event of an aggregate calls its constructor."""
     known: Apply | None = cls.__dict__.get("__begin__")

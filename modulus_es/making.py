@@ -28,19 +28,27 @@ def make_of(cls: Any) -> Make:
     return known
 
 
-def _make_of(cls: Any) -> Make:
-    names = frozenset(signature(cls.__init__).parameters) - {"self"}
+def is_plain(cls: Any) -> bool:
+    """Whether an event is nothing but its fields: nobody had a say in how it is made."""
+    return (
+        not getattr(cls, "__own_init__", True)
+        and cls.__post_init__ is es.DomainEvent.__post_init__
+        and cls.__new__ is object.__new__
+        and _taken_by(cls) == {field.name for field in fields(cls)}
+    )
 
+
+def _taken_by(cls: Any) -> frozenset[str]:
+    return frozenset(signature(cls.__init__).parameters) - {"self"}
+
+
+def _make_of(cls: Any) -> Make:
     def by_calling(state: dict[str, Any]) -> Any:
         return cls(**state)
 
-    if (
-        getattr(cls, "__own_init__", True)
-        or cls.__post_init__ is not es.DomainEvent.__post_init__
-        or cls.__new__ is not object.__new__
-        or names != {field.name for field in fields(cls)}
-    ):
+    if not is_plain(cls):
         return by_calling
+    names = _taken_by(cls)
     new, become = object.__new__, object.__setattr__
 
     def make(state: dict[str, Any]) -> Any:

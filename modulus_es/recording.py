@@ -10,24 +10,30 @@ from typing import Any
 
 import eventsourcing.domain as es
 
+from modulus_es.beginning import beginning
+
 
 class RecordingType(es.MetaAggregate[Any]):
     """Makes an aggregate of its constructor's arguments, by way of its first event."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - of a metaclass
         """A new aggregate, with the event that made it pending."""
-        names = cls.__dict__.get("__positional__")
+        own = cls.__dict__
+        names = own.get("__positional__")
         if names is None or kwargs or len(args) != len(names):
             # eventsourcing sorts out which argument is which field, or says what is wrong.
             return super().__call__(*args, **kwargs)
-        first_event = cls.__dict__.get("__first_event__")
-        if first_event is None:
+        if "__first_event__" not in own:
             # It also chooses the event; the choice stays the same.
             made: Any = super().__call__(*args)
             first = min(made.pending_events, key=attrgetter("originator_version"))
+            cls.__beginning__ = beginning(cls, type(first), names)
             cls.__first_event__ = type(first)
             return made
-        return cls._create(event_class=first_event, **dict(zip(names, args, strict=True)))
+        if (begin := own["__beginning__"]) is not None:
+            return begin(args)
+        fields = dict(zip(names, args, strict=True))
+        return cls._create(event_class=own["__first_event__"], **fields)
 
 
 def takes_id(cls: type) -> bool:
