@@ -50,7 +50,8 @@ class Addressees:
 
     def get(self, envelope: Envelope, name: str) -> Handler | None:
         """The handler of that name for a message, if there still is one."""
-        if envelope.kind == "command" and envelope.to != self._module:
+        kind = envelope.kind
+        if kind == "command" and envelope.to != self._module:
             return None
-        handlers = self._handlers.get((envelope.kind, envelope.type))
+        handlers = self._handlers.get((kind, envelope.type))
         return None if handlers is None else handlers.get(name)

@@ -25,8 +25,10 @@ def as_result(answer: Any, request: type, handler: str) -> Result[Any]:
         return answer
     if isinstance(answer, Error):
         return Failure(answer)
-    result = answer if isinstance(answer, Success) else Success(answer)
-    value = result.value
+    if isinstance(answer, Success):
+        result, value = answer, answer.value
+    else:
+        result, value = Success(answer), answer
     if value is None and not _may_be_none(request):
         promised = result_type(request)
         raise HandlerResultError(

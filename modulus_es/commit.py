@@ -37,14 +37,14 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
     and pending events stay pending.
     """
     module = uow.module
-    recorded = await _collected(uow) if module.dispatcher.has_before_commit else _pending(uow)
+    dispatcher, faults = module.dispatcher, module.system.faults
+    recorded = await _collected(uow) if dispatcher.has_before_commit else _pending(uow)
     if uow.read_only and (recorded or uow.outgoing):
         raise ModulusError(
             f"{uow.handler} changed something, and a query must not: let a command do it"
         )
     stored, rows = await _prepare(uow, recorded)
     if stored or rows or uow.handled is not None or uow.transaction is not None:
-        faults = module.system.faults
         if faults.armed:
             faults.reach("before_commit", module.name, committed=False)
         await _write(uow, recorded, stored, rows)
@@ -52,7 +52,7 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
         if faults.armed:
             faults.reach("after_commit", module.name, committed=True)
     uow.committed = True
-    if not module.dispatcher.handlers:
+    if not dispatcher.handlers:
         return ()
     events: list[tuple[DomainEvent, Strategy | None]] = [(event, None) for event, _ in recorded]
     return events + uow.published if uow.published else events
@@ -62,7 +62,7 @@ def _pending(uow: UnitOfWork) -> Recorded:
     return [
         (event, aggregate)
         for aggregate in uow.aggregates.values()
-        for event in aggregate.pending_events
+        for event in aggregate._pending_events
     ]
 
 
@@ -128,17 +128,18 @@ async def _prepare(
 
 def _say_what_caused(uow: UnitOfWork, recorded: Recorded) -> None:
     """Let the events say what they belong to, and what caused them."""
-    said = {"correlation_id": uow.conversation or uow.correlation_id}
-    if uow.causation_id is not None:
-        said["causation_id"] = uow.causation_id
-    if uow.handler:
-        said["recorded_by"] = uow.handler
+    correlation_id = uow.conversation or uow.correlation_id
+    causation_id, handler = uow.causation_id, uow.handler
     for event, _ in recorded:
         state = event.__dict__
         # What was pending through a failed commit stays the same, to the byte: it
         # may have been stored and only the answer lost.
         if "correlation_id" not in state:
-            state.update(said)
+            state["correlation_id"] = correlation_id
+            if causation_id is not None:
+                state["causation_id"] = causation_id
+            if handler:
+                state["recorded_by"] = handler
 
 
 async def _write(
@@ -174,7 +175,7 @@ def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
             continue
         settled = aggregate
         aggregate._home = home
-        pending = aggregate.pending_events
+        pending = aggregate._pending_events
         if pending and pending[-1] is not last:
             # Somebody has recorded more meanwhile.
             version = last.originator_version

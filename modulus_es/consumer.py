@@ -163,8 +163,9 @@ class Consumer:
         return due
 
     def _next_claimed(self) -> _Due | None:
-        while self._claimed:
-            row = self._claimed.popleft()
+        claimed = self._claimed
+        while claimed:
+            row = claimed.popleft()
             handler = self._addressees.get(row.envelope, row.handler)
             if handler is not None:
                 return row, handler
@@ -174,20 +175,20 @@ class Consumer:
     async def _begin(self, row: InboxRow, delivering: Delivering) -> str:
         """Make a delivery, or what is left of it; answers its outcome."""
         self._last = row
-        attempt = row.attempts + (row.processed_at is None)
+        attempts, is_new = row.attempts, row.processed_at is None
         # What has begun belongs to this life: the next one begins with none.
-        begun = self._begun
-        begun[row.position] = current.get()
+        begun, position = self._begun, row.position
+        begun[position] = current.get()
         here = None if ambient.chosen() is self._system else ambient.choose(self._system)
         try:
             return await delivering
         except SimulatedCrash as crash:
-            self._die(crash, row.envelope, row.handler, attempt)
+            self._die(crash, row.envelope, row.handler, attempts + is_new)
             return f"crash at {crash.point}"
         finally:
             if here is not None:
                 ambient.unchoose(here)
-            begun.pop(row.position, None)
+            begun.pop(position, None)
 
     def doing(self) -> Step:
         """The delivery that it has begun last."""

@@ -76,8 +76,7 @@ class Deliverer:
             if call is None:
                 outcome, said = await self._handle_in_unit(store, row, owner, handler, message)
             else:
-                answer = await call(message)
-                outcome, said = _outcome(answer, message, handler)
+                outcome, said = _outcome(await call(message), message, handler)
                 await self._mark(store, Handled(row, owner, outcome, self._clock.now()))
         except LeaseLostError as error:
             outcome, said = "duplicate", error
@@ -140,22 +139,24 @@ class Deliverer:
 
     async def _mark(self, store: Writer, handled: Handled) -> None:
         """Write that a handler is done which had no way to record anything."""
-        faults = self._faults if self._faults.armed and handled.outcome == "done" else None
+        row, is_done, name = handled.row, handled.outcome == "done", self._name
+        faults = self._faults if is_done and self._faults.armed else None
         if faults is not None:
-            faults.reach("before_commit", self._name, committed=False)
+            faults.reach("before_commit", name, committed=False)
         try:
             await store.commit((), (), handled)
         except Exception:
             # Perhaps only the answer got lost: the store knows.
             if not await store.holds((), (), handled):
                 raise
-        if handled.outcome == "done":
-            envelope = handled.row.envelope
-            caused = envelope.correlation_id, envelope.message_id
+        if is_done:
+            correlation_id, causation_id = row.envelope.correlation_id, row.envelope.message_id
             # What a unit of work that recorded nothing says of its commit.
-            self._trace.note(("commit", handled.at, self._name, handled.row.handler, 0, 0, *caused))
+            self._trace.note(
+                ("commit", handled.at, name, row.handler, 0, 0, correlation_id, causation_id)
+            )
         if faults is not None:
-            faults.reach("after_commit", self._name, committed=True)
+            faults.reach("after_commit", name, committed=True)
 
     def _read(self, envelope: Envelope, handler: Handler) -> Any:
         cls: Any = self._contracts.get(envelope.type) or handler.message

@@ -34,7 +34,8 @@ class Ending:
 
     async def complete(self) -> None:
         """Commit, run what follows and clean up; what `commit` says holds here too."""
-        self._must_be_open("commit")
+        if self._closed:
+            raise self._is_over("commit")
         system = self.module.system
         here = None if ambient.chosen() is system else ambient.choose(system)
         try:
@@ -96,10 +97,10 @@ class Ending:
             scope, self._scope = self._scope, None
             await scope.aclose()
 
-    def _must_be_open(self, what: str) -> None:
-        if self._closed:
-            state = "committed" if self.committed else "rolled back"
-            raise ModulusError(
-                f"{what}: this unit of work is {state} already; a new one begins with "
-                f"`async with {self.module.name}.unit_of_work() as uow:`"
-            )
+    def _is_over(self, what: str) -> ModulusError:
+        """What to raise where something belongs to a unit of work that has ended."""
+        state = "committed" if self.committed else "rolled back"
+        return ModulusError(
+            f"{what}: this unit of work is {state} already; a new one begins with "
+            f"`async with {self.module.name}.unit_of_work() as uow:`"
+        )

@@ -13,6 +13,7 @@ from modulus_es.retry import Retry
 from modulus_es.signatures import parameters
 
 if TYPE_CHECKING:
+    from modulus_es.injection import Scope
     from modulus_es.plans import Plan
     from modulus_es.services import Services
     from modulus_es.unit_of_work import UnitOfWork
@@ -40,6 +41,7 @@ class Handler:
     """One handler of one message class, under a stable name."""
 
     __slots__ = (
+        "_is_async",
         "_method",
         "_own_plan",
         "_plan",
@@ -91,7 +93,7 @@ class Handler:
         _check_takes_message(self.name, function, skip, message)
         if self.is_class:
             _check_same(self.name, bound_messages(target), message)
-        self._method = method
+        self._method, self._is_async = method, iscoroutinefunction(function)
         self._plan: Plan = services.plan(function, handler=self.name, skip=skip + 1)
         self._own_plan: Plan | None = (
             services.plan(target, handler=self.name) if self.is_class else None
@@ -119,8 +121,15 @@ class Handler:
             return Shortcut(lambda message: make(*constants).handle(message), (make, constants))
         return Shortcut(lambda message: _settled(make(*constants).handle(message)), None)
 
-    async def run(self, message: Any, uow: UnitOfWork | None) -> Any:
-        """Call it with the message and what it takes beyond it; answers what it answers."""
+    def run(self, message: Any, uow: UnitOfWork | None) -> Awaitable[Any]:
+        """Call it with the message and what it takes beyond it; await what it answers."""
+        plan = self._plan
+        if self._is_async and self._own_plan is None and not plan.is_async:
+            # As most are; there is nothing to wait for but the handler itself.
+            return plan.call(message, *plan.bind(uow, _scope(plan, uow)))  # type: ignore[no-any-return]
+        return self._run(message, uow)
+
+    async def _run(self, message: Any, uow: UnitOfWork | None) -> Any:
         answer = await self.begin(message, uow)
         return await answer if isawaitable(answer) else answer
 
@@ -146,11 +155,14 @@ async def _settled(answer: Any) -> Any:
     return await answer if isawaitable(answer) else answer
 
 
+def _scope(plan: Plan, uow: UnitOfWork | None) -> Scope | None:
+    return uow.scope if plan.needs_scope and uow is not None else None
+
+
 async def _arguments(plan: Plan, uow: UnitOfWork | None) -> Any:
-    scope = uow.scope if plan.needs_scope and uow is not None else None
     if plan.is_async:
-        return await plan.abind(uow, scope)
-    return plan.bind(uow, scope)
+        return await plan.abind(uow, _scope(plan, uow))
+    return plan.bind(uow, _scope(plan, uow))
 
 
 def handler_name(target: Any, name: str | None = None) -> str:

@@ -108,18 +108,19 @@ class Mediator:
         return f"Mediator({self._module.name}{bound})"
 
     def _handler(self, request: Any, base: type, call: str) -> Handler:
-        self._module.check_not_stale()
-        if isinstance(request, type) or not isinstance(request, base):
+        module, cls = self._module, type(request)
+        module.check_not_stale()
+        if not isinstance(request, base):
             is_class = isinstance(request, type)
             what = f"the class {qualified_name(request)}" if is_class else f"{request!r}"
             raise TypeError(f"{call}() takes an object of a {base.__name__}, not {what}")
-        name = stable_name(type(request))
-        handler = self._module.requests.get(name)
+        name = stable_name(cls)
+        handler = module.requests.get(name)
         if handler is None:
             raise self._not_found(request, name)
-        if type(request) is not handler.message:
+        if cls is not handler.message:
             # As it was before its cell ran again it will do, another of that name will not.
-            self._module.system.contracts.check(type(request))
+            module.system.contracts.check(cls)
         return handler
 
     def _not_found(self, request: Any, name: str) -> HandlerNotFoundError:
@@ -164,24 +165,24 @@ class Mediator:
         """Run a handler once, in a fresh scope and unit of work."""
         uow = self._unit(handler, read_only=isinstance(request, Query))
         system = self._module.system
-        began = system.clock.now()
+        cascades, began = system.cascades, system.clock.now()
         result: Result[Any] | None = None
         outcome, said = "failed", None
         here = None if ambient.chosen() is system else ambient.choose(system)
         try:
-            level = system.cascades.enter(self._module.name, handler.name)
+            level = cascades.enter(self._module.name, handler.name)
             try:
                 answer = await handler.run(request, uow)
                 result = as_result(answer, type(request), handler.name)
-                if result:
-                    await uow.complete()
-                    outcome = "done"
-                else:
+                if isinstance(result, Failure):
                     said = str(result.errors[0])
                     await uow.rollback()
                     await uow.close()
+                else:
+                    await uow.complete()
+                    outcome = "done"
             finally:
-                system.cascades.leave(level)
+                cascades.leave(level)
                 if here is not None:
                     ambient.unchoose(here)
             return result
@@ -223,13 +224,14 @@ class Mediator:
         outcome: str,
         said: str | None,
     ) -> None:
-        system = self._module.system
+        module = self._module
+        system = module.system
         system.trace.note(
             (
                 "command" if isinstance(request, Command) else _kind(request),
                 system.clock.now(),
                 began,
-                self._module.name,
+                module.name,
                 handler.type_name,
                 handler.name,
                 attempt,

@@ -102,7 +102,7 @@ class Result(Generic[T]):
         return isinstance(self, Failure)
 
     def __bool__(self) -> bool:
-        return self.is_success
+        return isinstance(self, Success)
 
     @property
     def value(self) -> T:

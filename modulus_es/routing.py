@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.dispatcher import Strategy
@@ -37,13 +37,13 @@ class Routing:
     _live: Live
     _modules: dict[str, Module]
 
-    async def send(self, command: Command[T]) -> Result[T]:
-        """Send a command to the module that handles it; see `Mediator.send`."""
-        return await self._route(command).mediator.send(command)
+    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+        """Send a command to the module that handles it; await it, see `Mediator.send`."""
+        return self._route(command).mediator.send(command)
 
-    async def query(self, query: Query[T]) -> Result[T]:
-        """Ask the module that can answer; see `Mediator.query`."""
-        return await self._route(query).mediator.query(query)
+    def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
+        """Ask the module that can answer; await it, see `Mediator.query`."""
+        return self._route(query).mediator.query(query)
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """Ask the module that can answer; see `Mediator.stream`."""
@@ -70,6 +70,10 @@ class Routing:
 
     def _route(self, request: Any) -> Module:
         self._live.raise_failure()
+        name = stable_name(type(request))
+        for module in self._modules.values():
+            if name in module.requests:
+                return module  # its mediator looks closer
         if isinstance(request, type) or not isinstance(request, (Command, Query, StreamQuery)):
             what = (
                 f"the class {qualified_name(request)}, and an object of it is needed"
@@ -77,10 +81,6 @@ class Routing:
                 else repr(request)
             )
             raise TypeError(f"a command or query is sent, not {what}")
-        name = stable_name(type(request))
-        for module in self._modules.values():
-            if name in module.requests:
-                return module
         known = [name for module in self._modules.values() for name in module.requests]
         hint = near_misses(name, known) or (f": register a handler with @module.handles({name})")
         raise HandlerNotFoundError(f"no module handles the {kind_of(type(request))} {name}{hint}")

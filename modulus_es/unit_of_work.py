@@ -89,7 +89,8 @@ class UnitOfWork(Ending):
 
         Raises `AggregateNotFoundError` for one that another module keeps.
         """
-        self._must_be_open("add")
+        if self._closed:
+            raise self._is_over("add")
         for aggregate in aggregates:
             # Not isinstance(): eventsourcing's metaclass makes that slow.
             if Aggregate not in type(aggregate).__mro__:
@@ -97,7 +98,7 @@ class UnitOfWork(Ending):
             # One whose every event is pending was never saved, and belongs to nobody yet.
             if aggregate._version != len(aggregate._pending_events):
                 self.module.repository.check_home(aggregate)
-            if self.aggregates.setdefault(aggregate.id, aggregate) is not aggregate:
+            if self.aggregates.setdefault(aggregate._id, aggregate) is not aggregate:
                 raise ModulusError(
                     f"this unit of work holds another copy of {qualified_name(type(aggregate))} "
                     f"{aggregate.id}: use the one that get() or add() gave it before"
@@ -110,7 +111,8 @@ class UnitOfWork(Ending):
         Asking again gives the same object. With ``version`` it is a copy of what
         it was then, and not saved. Raises `AggregateNotFoundError`.
         """
-        self._must_be_open("get")
+        if self._closed:
+            raise self._is_over("get")
         known = self.aggregates.get(id) if version is None and isinstance(id, UUID) else None
         if known is None:
             known = await self.module.repository.get(cls, id, version)
@@ -134,7 +136,8 @@ class UnitOfWork(Ending):
         ``at`` is when it is due, if not at once; ``key`` is what it keeps its
         order with, if not with the message being handled.
         """
-        self._must_be_open("publish")
+        if self._closed:
+            raise self._is_over("publish")
         if not isinstance(event, IntegrationEvent):
             raise TypeError(
                 f"publish() takes an integration event, not {said_of(event)}; domain events go "
@@ -150,7 +153,8 @@ class UnitOfWork(Ending):
         key: str | UUID | None = None,
     ) -> Noted:
         """Put a command for one module into the outbox when this unit of work commits."""
-        self._must_be_open("send")
+        if self._closed:
+            raise self._is_over("send")
         if not isinstance(command, Command):
             raise TypeError(
                 f"send() takes a command, not {said_of(command)}; an event goes to whoever "
@@ -163,7 +167,8 @@ class UnitOfWork(Ending):
 
     def note(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
         """Let a domain event that no aggregate records belong to this unit of work."""
-        self._must_be_open("publish")
+        if self._closed:
+            raise self._is_over("publish")
         self.published.append((event, strategy))
 
     def _send_out(
@@ -183,7 +188,8 @@ class UnitOfWork(Ending):
         SQLite file has one writer at a time, and a run cannot go on meanwhile, so
         ``clock.sleep`` refuses.
         """
-        self._must_be_open("connection")
+        if self._closed:
+            raise self._is_over("connection")
         if self.transaction is None:
             self.transaction = self.store.begin()
             writer.set(ref(self))
