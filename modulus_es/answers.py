@@ -21,14 +21,14 @@ def as_result(answer: Any, request: type, handler: str) -> Result[Any]:
     >>> as_result(3, CountOrders, "count_orders")
     Success(3)
     """
+    if answer is not None and not isinstance(answer, _ANSWERS):
+        return Success(answer)  # as nearly all are
     if isinstance(answer, Failure):
         return answer
     if isinstance(answer, Error):
         return Failure(answer)
-    if isinstance(answer, Success):
-        result, value = answer, answer.value
-    else:
-        result, value = Success(answer), answer
+    result = answer if isinstance(answer, Success) else Success(answer)
+    value = result.value
     if value is None and not _may_be_none(request):
         promised = result_type(request)
         raise HandlerResultError(

@@ -47,7 +47,12 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
     if stored or rows or uow.handled is not None or uow.transaction is not None:
         if faults.armed:
             faults.reach("before_commit", module.name, committed=False)
-        await _write(uow, recorded, stored, rows)
+        uow.writing = True
+        try:
+            await uow.store.commit(stored, rows, uow.handled, uow.transaction)
+            _settle(uow, recorded)
+        except BaseException as error:
+            await _ask_the_store(uow, recorded, stored, rows, error)
         _note(uow, len(stored), len(rows))
         if faults.armed:
             faults.reach("after_commit", module.name, committed=True)
@@ -112,7 +117,8 @@ async def _prepare(
     for event, aggregate in recorded:
         if type(aggregate) is not learned:
             learned = type(aggregate)
-            module.learn(learned)
+            if not module.registry.knows(learned):
+                module.learn(learned)
         if projectors := projectors_of(type(event)):
             await project(module, projectors, event, aggregate, rows)
         stored.append(to_stored_event(event))
@@ -142,28 +148,26 @@ def _say_what_caused(uow: UnitOfWork, recorded: Recorded) -> None:
                 state["recorded_by"] = handler
 
 
-async def _write(
+async def _ask_the_store(
     uow: UnitOfWork,
     recorded: Recorded,
     stored: list[StoredEvent],
     rows: list[OutboxRow],
+    error: BaseException,
 ) -> None:
-    store = uow.store
-    uow.writing = True
-    try:
-        await store.commit(stored, rows, uow.handled, uow.transaction)
-        _settle(uow, recorded)
-    except BaseException as error:
-        # Refused, interrupted, cancelled, or the answer got lost: the store knows.
-        something = stored or rows or uow.handled is not None
-        if not something or not await store.holds(stored, rows, uow.handled):
-            uow.committed = False
-            if isinstance(error, IntegrityError):
-                raise _conflict(recorded) from error
-            raise
-        _settle(uow, recorded)
-        if not isinstance(error, Exception):
-            raise
+    """A commit was refused or interrupted, or its answer got lost: the store knows.
+
+    Raises what is to be raised, unless it was and only the answer got lost.
+    """
+    something = stored or rows or uow.handled is not None
+    if not something or not await uow.store.holds(stored, rows, uow.handled):
+        uow.committed = False
+        if isinstance(error, IntegrityError):
+            raise _conflict(recorded) from error
+        raise error
+    _settle(uow, recorded)
+    if not isinstance(error, Exception):
+        raise error
 
 
 def _settle(uow: UnitOfWork, recorded: Recorded) -> None:

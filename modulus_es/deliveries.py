@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import UUID
-
-import msgspec
 
 from modulus_es.answers import as_result
 from modulus_es.envelope import Envelope
@@ -21,9 +18,8 @@ from modulus_es.errors import (
 from modulus_es.failures import failure_of
 from modulus_es.groups import Group
 from modulus_es.handlers import Handler
-from modulus_es.mapper import upcast
 from modulus_es.messages import Command, IntegrationEvent
-from modulus_es.records import codec_of
+from modulus_es.reading import Read, read_of
 from modulus_es.result import Error, Failure
 from modulus_es.stores.port import Handled, InboxRow, Store
 from modulus_es.trace import TraceRecord
@@ -55,7 +51,8 @@ class Deliverer:
         # How to call each handler, as long as the services stay the same; None for one that
         # takes anything of a unit of work.
         self._calls: dict[Handler, Call | None] = {}
-        self._changes = -1
+        self._reads: dict[type, Read] = {}
+        self._system.services.when_changed(self._calls.clear)
 
     async def deliver(
         self, row: InboxRow, handler: Handler, owner: str, group: Group | None = None
@@ -65,19 +62,22 @@ class Deliverer:
         It writes to the module's store, or in a ``group`` of deliveries. Raises what must
         not be buried: a cancellation, an interrupt, a crash.
         """
-        attempt, began = row.attempts + 1, self._clock.now()
-        store = group or self._store
+        clock = self._clock
+        attempt, began = row.attempts + 1, clock.now()
+        store, envelope = group or self._store, row.envelope
         try:
             try:
-                message = self._read(row.envelope, handler)
+                cls = self._contracts.get(envelope.type) or handler.message
+                read = self._reads.get(cls) or self._read_of(cls)
+                message = read(envelope)
             except DeserializationError as error:
                 return await self._dead(store, row, owner, attempt, began, error)
-            call = self._call_of(handler)
+            call = self._calls[handler] if handler in self._calls else self._call_of(handler)
             if call is None:
                 outcome, said = await self._handle_in_unit(store, row, owner, handler, message)
             else:
                 outcome, said = _outcome(await call(message), message, handler)
-                await self._mark(store, Handled(row, owner, outcome, self._clock.now()))
+                await self._mark(store, Handled(row, owner, outcome, clock.now()))
         except LeaseLostError as error:
             outcome, said = "duplicate", error
         except SimulatedCrash:
@@ -85,23 +85,21 @@ class Deliverer:
         except BaseException as error:
             failure = failure_of(row.handler, error)
             return await self._failed(store, row, owner, handler, attempt, began, failure)
-        self.say(row.envelope, row.handler, attempt, outcome, began, said)
+        self.say(envelope, row.handler, attempt, outcome, began, said)
         return outcome
 
     def changed(self) -> None:
         """A registration changed: some handlers may be gone."""
         self._calls.clear()
+        self._reads.clear()
 
     def _call_of(self, handler: Handler) -> Call | None:
-        services = self._system.services
-        if self._changes != services.changes:
-            self._changes = services.changes
-            self._calls.clear()
-        try:
-            return self._calls[handler]
-        except KeyError:
-            call = self._calls[handler] = handler.shortcut().call
-            return call
+        call = self._calls[handler] = handler.shortcut().call
+        return call
+
+    def _read_of(self, cls: type) -> Read:
+        read = self._reads[cls] = read_of(cls)
+        return read
 
     async def _handle_in_unit(
         self, store: Writer, row: InboxRow, owner: str, handler: Handler, message: Any
@@ -157,26 +155,6 @@ class Deliverer:
             )
         if faults is not None:
             faults.reach("after_commit", name, committed=True)
-
-    def _read(self, envelope: Envelope, handler: Handler) -> Any:
-        cls: Any = self._contracts.get(envelope.type) or handler.message
-        body = envelope.body
-        if envelope.version < cls.class_version:
-            body = upcast(cls, envelope.version, body)
-        values = codec_of(cls).decode(body)
-        if issubclass(cls, IntegrationEvent):
-            try:
-                values["event_id"] = _uuid(envelope.message_id)
-            except ValueError:
-                raise DeserializationError(
-                    f"{envelope.type}: its message id {envelope.message_id[:80]!r} is not a UUID"
-                ) from None
-            values["occurred_on"] = envelope.occurred_on
-            values["correlation_id"] = envelope.correlation_id
-            values["causation_id"] = envelope.causation_id
-        message = object.__new__(cls)
-        message.__dict__.update(values)
-        return message
 
     async def _failed(
         self,
@@ -251,15 +229,6 @@ def _outcome(answer: Any, message: Any, handler: Handler) -> tuple[str, Any]:
     if answer is not None and isinstance(answer, Failure | Error):
         raise ModulusError(f"{handler.name} answered {answer!r}")
     return "done", None
-
-
-def _uuid(text: str) -> UUID:
-    """A UUID from its text; raises ``ValueError``."""
-    try:
-        # As most are written, and several times as fast.
-        return msgspec.convert(text, UUID)
-    except msgspec.ValidationError:
-        return UUID(text)
 
 
 def _said(error: Any) -> str:

@@ -82,7 +82,8 @@ class Dispatcher:
 
     def projectors_of(self, cls: type) -> tuple[Handler, ...]:
         """The projectors of an event class, in the order registered."""
-        return self._plan(cls).projectors
+        plan = self._plans.get(cls)
+        return (self._plan(cls) if plan is None else plan).projectors
 
     def handlers_of(self, cls: type) -> tuple[Handler, ...]:
         """The handlers of an event class, of both phases, before-commit ones first."""

@@ -13,7 +13,7 @@ from modulus_es.retry import Retry
 from modulus_es.signatures import parameters
 
 if TYPE_CHECKING:
-    from modulus_es.injection import Scope
+    from modulus_es.attempts import Attempt
     from modulus_es.plans import Plan
     from modulus_es.services import Services
     from modulus_es.unit_of_work import UnitOfWork
@@ -46,6 +46,7 @@ class Handler:
         "_own_plan",
         "_plan",
         "_services",
+        "attempt",
         "is_class",
         "message",
         "name",
@@ -82,6 +83,8 @@ class Handler:
         self.order, self.phase, self.retry, self.ordered = order, phase, retry, ordered
         self.options = options or {}
         self.is_class = isclass(target)
+        # How a request is answered by it; made when it first is.
+        self.attempt: Attempt | None = None
         self._services = services
         function = getattr(target, method, None) if self.is_class else target
         if function is None:
@@ -124,9 +127,10 @@ class Handler:
     def run(self, message: Any, uow: UnitOfWork | None) -> Awaitable[Any]:
         """Call it with the message and what it takes beyond it; await what it answers."""
         plan = self._plan
-        if self._is_async and self._own_plan is None and not plan.is_async:
+        if self._is_async and self._own_plan is None and not (plan.is_async or plan.needs_scope):
             # As most are; there is nothing to wait for but the handler itself.
-            return plan.call(message, *plan.bind(uow, _scope(plan, uow)))  # type: ignore[no-any-return]
+            answer: Awaitable[Any] = plan.call(message, *plan.bind(uow, None))
+            return answer
         return self._run(message, uow)
 
     async def _run(self, message: Any, uow: UnitOfWork | None) -> Any:
@@ -155,14 +159,11 @@ async def _settled(answer: Any) -> Any:
     return await answer if isawaitable(answer) else answer
 
 
-def _scope(plan: Plan, uow: UnitOfWork | None) -> Scope | None:
-    return uow.scope if plan.needs_scope and uow is not None else None
-
-
 async def _arguments(plan: Plan, uow: UnitOfWork | None) -> Any:
+    scope = uow.scope if plan.needs_scope and uow is not None else None
     if plan.is_async:
-        return await plan.abind(uow, _scope(plan, uow))
-    return plan.bind(uow, _scope(plan, uow))
+        return await plan.abind(uow, scope)
+    return plan.bind(uow, scope)
 
 
 def handler_name(target: Any, name: str | None = None) -> str:

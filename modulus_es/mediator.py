@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modulus_es import ambient
-from modulus_es.answers import as_result
+from modulus_es.attempts import Attempt, attempt_at, note_request, unit_for
 from modulus_es.dispatcher import Strategy, check_event
 from modulus_es.domain import DomainEvent
-from modulus_es.errors import (
-    ConcurrencyError,
-    HandlerNotFoundError,
-    PublishError,
-)
+from modulus_es.errors import ConcurrencyError, HandlerNotFoundError
 from modulus_es.handlers import Handler
 from modulus_es.messages import Command, Query, StreamQuery, kind_of
 from modulus_es.naming import near_misses, qualified_name, stable_name
 from modulus_es.result import Error, Failure, Result
 from modulus_es.streaming import streamed
 from modulus_es.surrounding import Surrounding, surround
-from modulus_es.trace import TraceRecord, made_of_facts
 from modulus_es.turns import give_way
 from modulus_es.unit_of_work import UnitOfWork
 
@@ -57,35 +50,36 @@ class Mediator:
         """The mediator as it is inside a unit of work."""
         return Mediator(self._module, uow)
 
-    async def send(self, command: Command[T]) -> Result[T]:
-        """Let a command happen, in a unit of work of its own.
+    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+        """Let a command happen, in a unit of work of its own; await it.
 
         It answers `Failure` where the handler did, and the conflict where others
         were faster ``retry_conflicts`` times. Raises `HandlerNotFoundError`,
         whatever the handler raised, and `PublishError`, whose ``result`` says
         that the command did happen.
         """
-        if self._uow is None and self._module.system.turns.due():
-            await give_way()
-        handler = self._handler(command, Command, "send")
-        if not self._behaviors():
-            return await self._with_retries(handler, command)
-        return await self._surrounded(command, lambda: self._with_retries(handler, command))
+        return self.bring(self._handler(command, Command, "send"), command)
 
-    async def query(self, query: Query[T]) -> Result[T]:
-        """Ask a question; the unit of work of the answer must not change anything."""
-        if self._uow is None and self._module.system.turns.due():
-            await give_way()
+    def bring(self, handler: Handler, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+        """Bring a command to its handler, which is known; what `send` says holds here too."""
+        if behaviors := self._behaviors():
+            proceed = partial(self._send, handler, command)
+            return self._surrounded(behaviors, command, proceed)
+        return self._send(handler, command, takes_turn=self._uow is None)
+
+    def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
+        """Ask a question, in a unit of work that must not change anything; await it."""
         handler = self._handler(query, Query, "query")
-        if not self._behaviors():
-            return await self._attempt(handler, query, 1)
-        return await self._surrounded(query, lambda: self._attempt(handler, query, 1))
+        if behaviors := self._behaviors():
+            return self._surrounded(behaviors, query, partial(self._query, handler, query))
+        return self._query(handler, query, takes_turn=self._uow is None)
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """Ask for many answers, one after the other."""
         handler = self._handler(query, StreamQuery, "stream")
-        uow = self._unit(handler, read_only=True)
-        return streamed(handler, query, uow, partial(self._trace, query, handler, uow))
+        uow = unit_for(handler, self._module, self._uow, read_only=True)
+        say = partial(note_request, "stream", uow, handler.type_name, handler.name)
+        return streamed(handler, query, uow, say)
 
     def publish(
         self, event: DomainEvent, strategy: Strategy | None = None
@@ -108,6 +102,7 @@ class Mediator:
         return f"Mediator({self._module.name}{bound})"
 
     def _handler(self, request: Any, base: type, call: str) -> Handler:
+        """The handler of a request, which is to be of this base."""
         module, cls = self._module, type(request)
         module.check_not_stale()
         if not isinstance(request, base):
@@ -144,141 +139,42 @@ class Mediator:
         return [*common, *own] if common else own
 
     async def _surrounded(
-        self, request: Any, innermost: Callable[[], Awaitable[Result[Any]]]
+        self,
+        behaviors: Sequence[Surrounding],
+        request: Any,
+        innermost: Callable[[], Awaitable[Result[Any]]],
     ) -> Result[Any]:
-        return await surround(
-            tuple(self._behaviors()), request, innermost, self, self._module, self._uow
-        )
+        if self._uow is None and self._module.system.turns.due():
+            await give_way()
+        return await surround(tuple(behaviors), request, innermost, self, self._module, self._uow)
 
-    async def _with_retries(self, handler: Handler, command: Command[Any]) -> Result[Any]:
-        retries = handler.options.get("retry_conflicts", self._module.system.retry_conflicts)
+    async def _send(
+        self, handler: Handler, command: Command[Any], *, takes_turn: bool = False
+    ) -> Result[Any]:
+        if takes_turn and self._module.system.turns.due():
+            await give_way()
+        run = handler.attempt or self._attempt_at(handler)
         attempt = 1
         while True:
             try:
-                return await self._attempt(handler, command, attempt)
+                return await run(command, self._uow, attempt)
             except ConcurrencyError as error:
-                if attempt > retries:
+                retries = self._module.system.retry_conflicts
+                if attempt > handler.options.get("retry_conflicts", retries):
                     return Failure(Error.conflict(str(error)))
                 attempt += 1
 
-    async def _attempt(self, handler: Handler, request: Any, attempt: int) -> Result[Any]:
-        """Run a handler once, in a fresh scope and unit of work."""
-        uow = self._unit(handler, read_only=isinstance(request, Query))
-        system = self._module.system
-        cascades, began = system.cascades, system.clock.now()
-        result: Result[Any] | None = None
-        outcome, said = "failed", None
-        here = None if ambient.chosen() is system else ambient.choose(system)
-        try:
-            level = cascades.enter(self._module.name, handler.name)
-            try:
-                answer = await handler.run(request, uow)
-                result = as_result(answer, type(request), handler.name)
-                if isinstance(result, Failure):
-                    said = str(result.errors[0])
-                    await uow.rollback()
-                    await uow.close()
-                else:
-                    await uow.complete()
-                    outcome = "done"
-            finally:
-                cascades.leave(level)
-                if here is not None:
-                    ambient.unchoose(here)
-            return result
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-            await uow.abandon(error)
-            if uow.committed:
-                outcome = "done"
-            if isinstance(error, PublishError):
-                if not uow.committed:
-                    # What was sent from here did happen; this command has not.
-                    raise PublishError(error.message, error.exceptions) from error
-                error.result = result
-            raise
-        finally:
-            self._trace(request, handler, uow, began, attempt, outcome, said)
+    async def _query(
+        self, handler: Handler, query: Query[Any], *, takes_turn: bool = False
+    ) -> Result[Any]:
+        if takes_turn and self._module.system.turns.due():
+            await give_way()
+        run = handler.attempt or self._attempt_at(handler)
+        return await run(query, self._uow, 1)
 
-    def _unit(self, handler: Handler, *, read_only: bool = False) -> UnitOfWork:
-        outer = self._uow
-        if outer is None:
-            return UnitOfWork(self._module, handler=handler.name, read_only=read_only)
-        return UnitOfWork(
-            self._module,
-            correlation_id=outer.correlation_id,
-            causation_id=outer.causation_id,
-            key=outer.key,
-            # What it records is an effect of the delivery that it is part of.
-            handler=outer.handler or handler.name,
-            read_only=read_only,
-        )
-
-    def _trace(
-        self,
-        request: Any,
-        handler: Handler,
-        uow: UnitOfWork,
-        began: datetime,
-        attempt: int,
-        outcome: str,
-        said: str | None,
-    ) -> None:
-        module = self._module
-        system = module.system
-        system.trace.note(
-            (
-                "command" if isinstance(request, Command) else _kind(request),
-                system.clock.now(),
-                began,
-                module.name,
-                handler.type_name,
-                handler.name,
-                attempt,
-                outcome,
-                uow.conversation,
-                uow.causation_id,
-                said,
-            )
-        )
-
-
-def _kind(request: Any) -> str:
-    return "stream" if isinstance(request, StreamQuery) else "query"
-
-
-def _record_of(kind: str) -> Callable[..., TraceRecord]:
-    def record(
-        now: datetime,
-        began: datetime,
-        module: str,
-        type_name: str,
-        handler: str,
-        attempt: int,
-        outcome: str,
-        *caused: str | None,
-    ) -> TraceRecord:
-        """What is shown of a request."""
-        correlation_id, causation_id, error = caused
-        return TraceRecord(
-            now,
-            kind,
-            module,
-            type=type_name,
-            handler=handler,
-            attempt=attempt,
-            outcome=outcome,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            error=error,
-            duration=(now - began).total_seconds(),
-        )
-
-    return record
-
-
-for _each in ("command", "query", "stream"):
-    made_of_facts(_each, _record_of(_each))
+    def _attempt_at(self, handler: Handler) -> Attempt:
+        handler.attempt = attempt_at(self._module, handler)
+        return handler.attempt
 
 
 async def _noted() -> None:

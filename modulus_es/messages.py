@@ -22,29 +22,12 @@ from modulus_es import ambient
 from modulus_es.definition import Upcast, as_upcasts
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.naming import define, qualified_name
-from modulus_es.records import (
-    check_fields,
-    make_in_one_go,
-    readable,
-    refuse_reserved,
-    settle_annotations,
-)
+from modulus_es.records import check_fields, readable, refuse_reserved, settle_annotations
 
 T = TypeVar("T")
 
 CONTRACT = ("event_id", "occurred_on", "correlation_id", "causation_id")
 """What every integration event has beside its own fields."""
-
-
-def _filled_in() -> dict[str, Any]:
-    """What every integration event has, in the order of its fields."""
-    source = ambient.source()
-    return {
-        "event_id": source.new_id(),
-        "occurred_on": source.now(),
-        "correlation_id": None,
-        "causation_id": None,
-    }
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -74,10 +57,7 @@ class Message:
         if is_contract:
             refuse_reserved(cls, CONTRACT)
         if Message not in cls.__bases__ or cls.__base_fields__:
-            is_made_by_us = "__init__" not in cls.__dict__
             dataclass(frozen=True, repr=False)(cls)
-            if is_made_by_us:
-                make_in_one_go(cls, _filled_in if cls.__base_fields__ else dict)
         if is_contract:
             check_fields(cls)
 

@@ -80,13 +80,13 @@ class Module:
 
     # What it does
 
-    async def send(self, command: Command[T]) -> Result[T]:
-        """`Mediator.send` of this module."""
-        return await self.mediator.send(command)
+    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+        """`Mediator.send` of this module; await it."""
+        return self.mediator.send(command)
 
-    async def query(self, query: Query[T]) -> Result[T]:
-        """`Mediator.query` of this module."""
-        return await self.mediator.query(query)
+    def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
+        """`Mediator.query` of this module; await it."""
+        return self.mediator.query(query)
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """`Mediator.stream` of this module."""
@@ -317,7 +317,10 @@ class Module:
 
     def check_not_stale(self) -> None:
         """Raise `StaleSystemError` where the cell that made the system ran again."""
-        for names, name in self._bindings.held:
+        held = self._bindings.held
+        if not held:
+            return
+        for names, name in held:
             if names.get(name) is self.system:
                 return
         if (stale := self._bindings.stale_name) is not None:

@@ -52,16 +52,16 @@ def projected_row(
     module: Module,
     event: IntegrationEvent,
     now: datetime,
-    *,
     of: Any,
     of_id: str,
-    by: tuple[str, int],
+    projector: str,
+    index: int,
 ) -> OutboxRow:
     """The row of an integration event that a projector made ``of`` a recorded event.
 
-    ``by`` are the projector's name and which of its messages it is. Message id,
-    time, key, correlation and causation are the recorded event's. Raises
-    `SerializationError` naming the field that cannot travel.
+    ``index`` is which of the projector's messages it is. Message id, time, key,
+    correlation and causation are the recorded event's. Raises `SerializationError`
+    naming the field that cannot travel.
     """
     cls, own, recorded = type(event), event.__dict__, of.__dict__
     correlation_id, causation_id = own["correlation_id"], own["causation_id"]
@@ -70,7 +70,7 @@ def projected_row(
     if causation_id is not None:
         _text(event, "causation_id")
     envelope = Envelope(
-        message_id=text(projected_id(recorded["id"], *by)),
+        message_id=text(projected_id(recorded["id"], projector, index)),
         kind="event",
         type=module.system.contracts.learn(cls),
         version=cls.class_version,

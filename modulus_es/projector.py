@@ -77,13 +77,10 @@ async def project(
         else:
             answer = target(event)
         # Nearly all make one message of an event, and wait for nothing.
-        made = (
-            (answer,)
-            if isinstance(answer, IntegrationEvent)
-            else await _several(answer, projector, event)
-        )
+        is_one = isinstance(answer, IntegrationEvent)
+        made = (answer,) if is_one else await _several(answer, projector, event)
         for index, contract in enumerate(made):
-            row = projected_row(module, contract, now, of=event, of_id=event_id, by=(name, index))
+            row = projected_row(module, contract, now, event, event_id, name, index)
             rows.append(row)
             note(("project", now, name, row.envelope))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from functools import wraps
-from inspect import Parameter, get_annotations, signature
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from modulus_es.errors import ReservedFieldError, UnsupportedFieldError
@@ -43,32 +42,6 @@ def codec_of(cls: type[Any]) -> RecordCodec:
         codec = RecordCodec(stable_name(cls), specs)
         cls.__codec__ = codec
     return codec
-
-
-def make_in_one_go(cls: Any, others: Callable[[], dict[str, Any]]) -> None:
-    """Let an object whose own fields are all given, in order, be made in one go.
-
-    ``others`` answers the fields that every record of the kind has, filled in. A frozen
-    dataclass sets each field through a call.
-    """
-    own = tuple(field.name for field in fields(cls) if field.name not in cls.__base_fields__)
-    complete = cls.__init__
-    taken = signature(complete).parameters
-    in_order = [name for name in taken if taken[name].kind is Parameter.POSITIONAL_OR_KEYWORD]
-    if tuple(in_order[1:]) != own or hasattr(cls, "__post_init__"):
-        return
-    count, become = len(own), object.__setattr__
-
-    @wraps(complete)
-    def make(self: Any, *args: Any, **kwargs: Any) -> None:
-        if kwargs or len(args) != count:
-            complete(self, *args, **kwargs)
-            return
-        state = others()
-        state.update(zip(own, args, strict=True))
-        become(self, "__dict__", state)
-
-    cls.__init__ = make
 
 
 def check_fields(cls: type[Any]) -> None:

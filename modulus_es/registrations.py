@@ -88,6 +88,7 @@ class Registrations:
                 handlers[:] = [h for h in handlers if h.name != name]
         if len(list(self.all())) == before:
             raise DefinitionError(f"{module.name} has no handler {name!r}")
+        module.system.forget_roads()
         module.dispatcher.changed()
         module.consumer.changed()
 
@@ -174,6 +175,7 @@ class Registrations:
                 )
         module.system.contracts.learn(message)
         self.requests[handler.type_name] = handler
+        module.system.forget_roads()
         module.consumer.changed()
 
     def _subscribe(

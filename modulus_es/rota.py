@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modulus_es.waiting import Bell
@@ -28,37 +27,42 @@ class Rota:
         # How often the bell had rung when all of them were last awake.
         self._heard = -1
         self._next = 0
+        # Of the round that goes on: behind whom to look, how many are still to be asked, and
+        # whether all were woken for it.
+        self._after, self._left, self._is_last = 0, 0, False
 
-    def round(self) -> Iterator[tuple[int, Source]]:
-        """The sources to ask, with their places, until one has something; tell `served` then.
+    def begin(self) -> None:
+        """Begin a round: ask who is `next_up`, until one has something or none is left."""
+        self._after, self._left, self._is_last = self._next, len(self.sources), False
 
-        At its end everybody was asked, woken or not.
-        """
-        sources, bell = self.sources, self.bell
-        for last in (False, True):
-            after = self._next
-            for _ in range(len(sources)):
-                rung = bell.count
-                if rung != self._heard or len(sources) != self._known:
-                    self._wake_all()
-                awake = self._awake
-                if not awake:
-                    break
-                place = bisect_left(awake, after)
-                index = awake[place if place < len(awake) else 0]
-                yield index, sources[index]
-                # It had nothing, since somebody wants to know who is next.
-                after = index + 1
-                if bell.count == rung:
-                    awake.remove(index)
-            else:
-                return
-            if not last:
-                self._wake_all()
+    def next_up(self) -> int | None:
+        """The place of the source to ask next; None when all were asked, woken or not."""
+        if not self._left:
+            return None
+        if self.bell.count != self._heard or len(self.sources) != self._known:
+            self._wake_all()
+        if not self._awake:
+            if self._is_last:
+                return None
+            self.begin()
+            self._is_last = True
+            self._wake_all()
+            if not self._awake:
+                return None
+        self._left -= 1
+        awake = self._awake
+        place = bisect_left(awake, self._after)
+        return awake[place if place < len(awake) else 0]
 
-    def served(self, index: int) -> None:
+    def had_nothing(self, place: int) -> None:
+        """The source in this place had nothing; it sleeps, unless somebody rang meanwhile."""
+        self._after = place + 1
+        if self.bell.count == self._heard:
+            self._awake.remove(place)
+
+    def served(self, place: int) -> None:
         """The source in this place had something: the next round begins behind it."""
-        self._next = index + 1
+        self._next = place + 1
 
     def busy(self) -> list[Source]:
         """The sources that are not idle."""

@@ -13,6 +13,7 @@ from modulus_es.naming import near_misses, qualified_name, stable_name
 from modulus_es.result import Result
 
 if TYPE_CHECKING:
+    from modulus_es.handlers import Handler
     from modulus_es.live import Live
     from modulus_es.module import Module
 
@@ -36,17 +37,31 @@ class Routing:
 
     _live: Live
     _modules: dict[str, Module]
+    # Where a command that was sent is handled; it holds until a registration changes.
+    _roads: dict[type, tuple[Module, Handler]]
+
+    def forget_roads(self) -> None:
+        """A registration changed."""
+        self._roads.clear()
 
     def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
         """Send a command to the module that handles it; await it, see `Mediator.send`."""
-        return self._route(command).mediator.send(command)
+        self._live.raise_failure()
+        road = self._roads.get(type(command))
+        if road is None:
+            return self._route(command).mediator.send(command)
+        module, handler = road
+        module.check_not_stale()
+        return module.mediator.bring(handler, command)
 
     def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
         """Ask the module that can answer; await it, see `Mediator.query`."""
+        self._live.raise_failure()
         return self._route(query).mediator.query(query)
 
     def stream(self, query: StreamQuery[T]) -> AsyncIterator[T]:
         """Ask the module that can answer; see `Mediator.stream`."""
+        self._live.raise_failure()
         return self._route(query).mediator.stream(query)
 
     async def publish(self, event: DomainEvent, strategy: Strategy | None = None) -> None:
@@ -69,10 +84,11 @@ class Routing:
             raise PublishError(said, [each for error in failed for each in error.exceptions])
 
     def _route(self, request: Any) -> Module:
-        self._live.raise_failure()
         name = stable_name(type(request))
         for module in self._modules.values():
-            if name in module.requests:
+            if (handler := module.requests.get(name)) is not None:
+                if isinstance(request, Command) and type(request) is handler.message:
+                    self._roads[handler.message] = module, handler
                 return module  # its mediator looks closer
         if isinstance(request, type) or not isinstance(request, (Command, Query, StreamQuery)):
             what = (

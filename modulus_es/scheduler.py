@@ -248,20 +248,22 @@ class Scheduler:
         if self._system is not None:
             # For all that this task does, so that not each delivery has to say so.
             ambient.choose(self._system)
-        room, rota, batch = self._room, self._rota, goal.batch
+        room, rota, sources, batch = self._room, self._rota, self.sources, goal.batch
         began = perf_counter()
         try:
             while self.driving is strand:
                 step = None if room.empty else await self._let_one_go_on()
                 if step is None:
-                    for place, source in rota.round():
-                        strand.source = source
+                    rota.begin()
+                    while (place := rota.next_up()) is not None:
+                        source = strand.source = sources[place]
                         step = await source.work(batch)
                         if step is not None:
                             rota.served(place)
                             break
                         if self.driving is not strand:
                             break
+                        rota.had_nothing(place)
                 if self.driving is not strand:
                     strand.about = step or strand.about
                 elif step is None:

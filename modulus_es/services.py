@@ -62,7 +62,6 @@ class Services:
         self._registrations: dict[str, Registration] = {}
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self._root = Scope()
-        self.changes = 0  # how often what a plan says may have changed
         self._told: list[Callable[[], None]] = []
 
     def singleton(self, service: S, provider: object = ...) -> S:
@@ -239,7 +238,6 @@ class Services:
         self._changed()
 
     def _changed(self) -> None:
-        self.changes += 1
         for told in self._told:
             told()
 

@@ -120,6 +120,7 @@ class System(Routing, Running, Looking):
         self.turns = Turns()
         self.behaviors: list[Surrounding] = []
         self._modules: dict[str, Module] = {}
+        self._roads = {}
         self._relays: dict[str, list[OutboxRelay]] = {}
         self._live = Live(self.trace, self.clock)
         ambient.make_last(self)

@@ -191,17 +191,8 @@ class Trace:
         """Keep a record, and show it to the watchers."""
         self.kept.append(record)
         self.count += 1
-        for watcher in self.watchers:
-            try:
-                watcher(record)
-            except Exception:
-                # It looks on; what it looks at must not fail because of it.
-                self._stop(watcher)
-                import logging  # it is slow to import, and seldom needed
-
-                logging.getLogger(__name__).exception(
-                    "a watcher of the trace failed at %r, and is not called again", record
-                )
+        if self.watchers:
+            self._show(record)
 
     def note(self, fact: Fact) -> None:
         """Keep what happened as a bare `Fact`, whose record is made when somebody looks.
@@ -222,6 +213,19 @@ class Trace:
         """
         self.watchers = (*self.watchers, watcher)
         return lambda: self._stop(watcher)
+
+    def _show(self, record: TraceRecord) -> None:
+        for watcher in self.watchers:
+            try:
+                watcher(record)
+            except Exception:
+                # It looks on; what it looks at must not fail because of it.
+                self._stop(watcher)
+                import logging  # it is slow to import, and seldom needed
+
+                logging.getLogger(__name__).exception(
+                    "a watcher of the trace failed at %r, and is not called again", record
+                )
 
     def _stop(self, watcher: Callable[[TraceRecord], None]) -> None:
         self.watchers = tuple(each for each in self.watchers if each is not watcher)

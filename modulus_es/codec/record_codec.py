@@ -53,12 +53,15 @@ class RecordCodec:
         modulus_es.errors.SerializationError: Seen.times is of type bool where int is \
 declared; convert the value, or change the type hint
         """
-        packed = self.packed(values)
+        compiled = self._compiled
         try:
-            return _to_json(packed)
+            taken = compiled.take(values)
+            if compiled.test(taken):
+                return _to_json(compiled.written(*taken))
         except Exception:
             # Whatever it was, the complete way meets it again and names the field.
             return self._encode_completely(values)
+        return self._encode_completely(values)
 
     def packed(self, values: Mapping[str, Any]) -> Any:
         """What `encode` encodes: something that msgspec writes, to be put into something larger.
@@ -108,7 +111,7 @@ declared; convert the value, or change the type hint
         >>> codec.decode(b'{"unknown": 1}')
         {'note': ''}
         """
-        compiled = self.current()
+        compiled = self.current() if self._compiled.watches else self._compiled
         try:
             values = _as_dict(compiled.decode(data))
             if compiled.unpack is not None:

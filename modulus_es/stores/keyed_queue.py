@@ -47,7 +47,11 @@ class KeyedQueue:
             self._offered.add(position)
             self._waiting.push((row.available_at, position))
         else:
-            self._join(row, lane)
+            held: Any = self._lanes.setdefault(lane, row)
+            if held is not row:
+                self._join(row, lane)
+            elif row.claimed_by is None:
+                self._offer(row)
 
     def take(
         self,
@@ -112,7 +116,11 @@ class KeyedQueue:
         places = self._places
         place = places.pop(row.position, None)
         if place is not None:
-            self._leave(row, place[1])
+            lane = place[1]
+            if self._lanes.get(lane) is row:
+                del self._lanes[lane]
+            else:
+                self._leave(row, lane)
             if not places:
                 # To go through one that held many takes as long as if it still did.
                 self._places = {}

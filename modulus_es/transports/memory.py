@@ -122,8 +122,9 @@ class MemoryTransport:
 
     async def _hand_over(self, envelopes: Sequence[Envelope]) -> Sequence[Answer]:
         by_module: dict[str, list[Envelope]] = {}
+        missing = self._missing if self._arrived else self._to
         for envelope in envelopes:
-            for module in self._missing(envelope) or ("",):
+            for module in missing(envelope) or ("",):
                 by_module.setdefault(module, []).append(envelope)
         plain = not self._arrived and "" not in by_module
         by_module.pop("", None)

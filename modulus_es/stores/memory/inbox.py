@@ -46,7 +46,7 @@ class MemoryInbox(Half):
                     if held is row:
                         self._note_order(row, source)
                         self._keep(row)
-                        queue(row, _lane(row))
+                        queue(row, (handler, envelope.key if ordered else row.position))
                     else:
                         held.duplicates += 1
                         repeated.append((message_id, handler))

@@ -162,7 +162,8 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         for event in events:
             if event.originator_id is not id_:
                 id_ = event.originator_id
-                stream = self._streams.setdefault(_key(id_), [])
+                key = id_.int if type(id_) is UUID else _key(id_)
+                stream = self._streams.setdefault(key, [])
             if not stream or stream[-1].originator_version < event.originator_version:
                 self._stored_events.append(event)
                 stream.append(event)
@@ -175,7 +176,9 @@ class MemoryRecorder(popo.POPOProcessRecorder):
 
     def mark(self, handled: Handled) -> None:
         """Note that a delivery was handled which recorded nothing; the lock is held."""
-        row = _check(handled)
+        row = handled.row
+        if row.claimed_by != handled.owner or row.processed_at is not None:
+            _check(handled)  # which says why not
         self.undo = _Undo(len(self._stored_events), self.last_position, None, row, row.attempts)
         row.attempts += 1
         row.outcome, row.processed_at = handled.outcome, handled.at

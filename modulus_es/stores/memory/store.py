@@ -59,24 +59,25 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
         connection: Any = None,
     ) -> Sequence[int]:
         """Write all or nothing."""
+        recorder = self._recorder
+        positions: Sequence[int] = ()
         with self._lock:
             self._begin()
-            positions: Sequence[int] = ()
             try:
-                if handled is not None and not events and not outbox:
-                    self._recorder.mark(handled)
+                if events or outbox or handled is None:
+                    positions = recorder.record(events, outbox, handled)
                 else:
-                    positions = self._recorder.record(events, outbox, handled)
+                    recorder.mark(handled)
             except (IntegrityError, LeaseLostError):
                 self._torn = False  # it was refused before anything changed
                 raise
             for row in outbox:
-                self._queue_message(row)
+                self._messages.add(row, row.envelope.key, scheduled=row.scheduled)
             if handled is not None:
                 self._deliveries.remove(handled.row)
             self._torn = False
         if events:
-            self._recorder.tell_listeners()
+            recorder.tell_listeners()
         return positions
 
     async def holds(
