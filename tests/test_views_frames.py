@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from modulus_es.clock import START
@@ -12,6 +13,7 @@ from modulus_es.envelope import Envelope
 from modulus_es.ledger import LedgerRow
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
+from modulus_es.views import columns
 from modulus_es.views.frames import (
     dead_letters_frame,
     deliveries_frame,
@@ -133,6 +135,17 @@ def test_a_module_keeps_the_order_of_its_positions_when_its_times_do_not() -> No
 def test_rows_of_one_instant_keep_the_order_of_their_modules() -> None:
     frame = events_frame([event(1, "orders"), event(1, "inventory"), event(2, "orders")])
     assert frame.module.tolist() == ["orders", "orders", "inventory"]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_a_table_that_is_read_in_pieces_is_the_same_table(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = event(3, "orders")._replace(occurred_on_utc=None, event_id="")
+    rows = [event(1, correlation_id="c"), event(2, seconds=9), unreadable, event(1, "inventory", 5)]
+    whole = events_frame(rows)
+    monkeypatch.setattr(columns, "_CHUNK", chunk)
+    pd.testing.assert_frame_equal(events_frame(iter(rows)), whole)
 
 
 def test_times_of_other_zones_are_shown_in_utc() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, cast
 
 _LONE = re.compile("[\ud800-\udfff]")
+_CHUNK = 10_000
 
 
 def text(values: Sequence[str | None]) -> Any:
@@ -27,6 +29,17 @@ def text(values: Sequence[str | None]) -> Any:
     except UnicodeEncodeError:
         values = [value and _LONE.sub("\N{REPLACEMENT CHARACTER}", value) for value in values]
     return pd.array(values, dtype="str")
+
+
+def repeated_text(values: Sequence[str | None]) -> Any:
+    """Text of which much is said more than once: each is kept once.
+
+    >>> said = repeated_text(["".join(("a", "b")), "".join(("a", "b"))])
+    >>> said[0] is said[1]
+    True
+    """
+    known: dict[str | None, str | None] = {}
+    return text([known.setdefault(value, value) for value in values])
 
 
 def integers(values: Sequence[int]) -> Any:
@@ -60,7 +73,38 @@ def objects(values: Sequence[Any]) -> Any:
     """
     import pandas as pd
 
-    return pd.Series([_whole(value) for value in values], dtype=object)
+    return pd.Series([_whole(value) for value in values], dtype=object).array
+
+
+def gathered(
+    rows: Iterable[Sequence[Any]], **makers: Callable[[Sequence[Any]], Any]
+) -> dict[str, Any]:
+    """The columns of rows, which are let go as they are read: a table may have millions.
+
+    ``makers`` say of each value in a row which column it belongs to, and what makes that.
+
+    >>> gathered([(1, "a"), (2, "b")], number=integers, letter=text)["number"]
+    array([1, 2])
+    """
+    coming = iter(rows)
+    parts: dict[str, list[Any]] = {name: [] for name in makers}
+    while True:
+        chunk = list(islice(coming, _CHUNK))
+        of_columns = zip(*chunk, strict=True) if chunk else [()] * len(makers)
+        for (name, make), values in zip(makers.items(), of_columns, strict=True):
+            parts[name].append(make(values))
+        if len(chunk) < _CHUNK:
+            break
+    # One after the other, so that no more than one is there twice.
+    return {name: _joined(parts.pop(name)) for name in makers}
+
+
+def _joined(parts: list[Any]) -> Any:
+    import pandas as pd
+
+    if len(parts) == 1:
+        return parts[0]
+    return pd.concat([pd.Series(part) for part in parts], ignore_index=True).array
 
 
 def _whole(value: Any) -> Any:

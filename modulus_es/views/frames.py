@@ -31,22 +31,22 @@ def events_frame(rows: Iterable[EventRow]) -> pd.DataFrame:
        position  module          type           data
     0         1  orders  Order.Placed  {'total': 42}
     """
-    held = list(rows)
-    frame = _frame(
-        position=columns.integers([row.position for row in held]),
-        module=columns.text([row.module for row in held]),
-        aggregate=columns.text([row.aggregate for row in held]),
-        aggregate_id=columns.text([row.aggregate_id for row in held]),
-        version=columns.integers([row.version for row in held]),
-        type=columns.text([row.type for row in held]),
-        event_id=columns.text([row.event_id for row in held]),
-        occurred_on_utc=columns.times([row.occurred_on_utc for row in held]),
-        data=columns.objects([row.data for row in held]),
-        correlation_id=columns.text([row.correlation_id for row in held]),
-        causation_id=columns.text([row.causation_id for row in held]),
-        handler=columns.text([row.handler for row in held]),
+    made = columns.gathered(
+        rows,
+        position=columns.integers,
+        module=columns.repeated_text,
+        aggregate=columns.repeated_text,
+        aggregate_id=columns.repeated_text,
+        version=columns.integers,
+        type=columns.repeated_text,
+        event_id=columns.text,
+        occurred_on_utc=columns.times,
+        data=columns.objects,
+        correlation_id=columns.repeated_text,
+        causation_id=columns.repeated_text,
+        handler=columns.repeated_text,
     )
-    return _merged(frame, "occurred_on_utc")
+    return _merged(made, "occurred_on_utc")
 
 
 def outbox_frame(rows: Iterable[tuple[str, OutboxRow]]) -> pd.DataFrame:
@@ -58,27 +58,27 @@ def outbox_frame(rows: Iterable[tuple[str, OutboxRow]]) -> pd.DataFrame:
     held = list(rows)
     modules, outbox = [module for module, _ in held], [row for _, row in held]
     sent = [row.envelope for row in outbox]
-    frame = _frame(
-        position=columns.integers([row.position for row in outbox]),
-        module=columns.text(modules),
-        message_id=columns.text([message.message_id for message in sent]),
-        type=columns.text([message.type for message in sent]),
-        key=columns.text([message.key for message in sent]),
-        created_at=columns.times([row.created_at for row in outbox]),
-        available_at=columns.times([row.available_at for row in outbox]),
-        attempts=columns.integers([row.attempts for row in outbox]),
-        status=columns.text([row.status for row in outbox]),
-        last_error=columns.text([row.last_error for row in outbox]),
-        kind=columns.text([message.kind for message in sent]),
-        to=columns.text([message.to for message in sent]),
-        version=columns.integers([message.version for message in sent]),
-        correlation_id=columns.text([message.correlation_id for message in sent]),
-        causation_id=columns.text([message.causation_id for message in sent]),
-        claimed_until=columns.times([row.claimed_until for row in outbox]),
-        delivered_at=columns.times([row.delivered_at for row in outbox]),
-        dead_at=columns.times([row.dead_at for row in outbox]),
-    )
-    return _merged(frame, "created_at")
+    made = {
+        "position": columns.integers([row.position for row in outbox]),
+        "module": columns.text(modules),
+        "message_id": columns.text([message.message_id for message in sent]),
+        "type": columns.text([message.type for message in sent]),
+        "key": columns.text([message.key for message in sent]),
+        "created_at": columns.times([row.created_at for row in outbox]),
+        "available_at": columns.times([row.available_at for row in outbox]),
+        "attempts": columns.integers([row.attempts for row in outbox]),
+        "status": columns.text([row.status for row in outbox]),
+        "last_error": columns.text([row.last_error for row in outbox]),
+        "kind": columns.text([message.kind for message in sent]),
+        "to": columns.text([message.to for message in sent]),
+        "version": columns.integers([message.version for message in sent]),
+        "correlation_id": columns.text([message.correlation_id for message in sent]),
+        "causation_id": columns.text([message.causation_id for message in sent]),
+        "claimed_until": columns.times([row.claimed_until for row in outbox]),
+        "delivered_at": columns.times([row.delivered_at for row in outbox]),
+        "dead_at": columns.times([row.dead_at for row in outbox]),
+    }
+    return _merged(made, "created_at")
 
 
 def inbox_frame(rows: Iterable[tuple[str, InboxRow]]) -> pd.DataFrame:
@@ -90,28 +90,28 @@ def inbox_frame(rows: Iterable[tuple[str, InboxRow]]) -> pd.DataFrame:
     held = list(rows)
     modules, inbox = [module for module, _ in held], [row for _, row in held]
     sent = [row.envelope for row in inbox]
-    frame = _frame(
-        message_id=columns.text([message.message_id for message in sent]),
-        module=columns.text(modules),
-        handler=columns.text([row.handler for row in inbox]),
-        status=columns.text([row.status for row in inbox]),
-        attempts=columns.integers([row.attempts for row in inbox]),
-        processed_at=columns.times([row.processed_at for row in inbox]),
-        outcome=columns.text([row.outcome for row in inbox]),
-        last_error=columns.text([row.last_error for row in inbox]),
-        type=columns.text([message.type for message in sent]),
-        source=columns.text([message.source for message in sent]),
-        key=columns.text([message.key for message in sent]),
-        position=columns.integers([row.position for row in inbox]),
-        received_at=columns.times([row.received_at for row in inbox]),
-        available_at=columns.times([row.available_at for row in inbox]),
-        dead_at=columns.times([row.dead_at for row in inbox]),
-        duplicates=columns.integers([row.duplicates for row in inbox]),
-        out_of_order=columns.integers([row.out_of_order for row in inbox]),
-        correlation_id=columns.text([message.correlation_id for message in sent]),
-        causation_id=columns.text([message.causation_id for message in sent]),
-    )
-    return _merged(frame, "received_at")
+    made = {
+        "message_id": columns.text([message.message_id for message in sent]),
+        "module": columns.text(modules),
+        "handler": columns.text([row.handler for row in inbox]),
+        "status": columns.text([row.status for row in inbox]),
+        "attempts": columns.integers([row.attempts for row in inbox]),
+        "processed_at": columns.times([row.processed_at for row in inbox]),
+        "outcome": columns.text([row.outcome for row in inbox]),
+        "last_error": columns.text([row.last_error for row in inbox]),
+        "type": columns.text([message.type for message in sent]),
+        "source": columns.text([message.source for message in sent]),
+        "key": columns.text([message.key for message in sent]),
+        "position": columns.integers([row.position for row in inbox]),
+        "received_at": columns.times([row.received_at for row in inbox]),
+        "available_at": columns.times([row.available_at for row in inbox]),
+        "dead_at": columns.times([row.dead_at for row in inbox]),
+        "duplicates": columns.integers([row.duplicates for row in inbox]),
+        "out_of_order": columns.integers([row.out_of_order for row in inbox]),
+        "correlation_id": columns.text([message.correlation_id for message in sent]),
+        "causation_id": columns.text([message.causation_id for message in sent]),
+    }
+    return _merged(made, "received_at")
 
 
 def dead_letters_frame(
@@ -252,11 +252,17 @@ def _by_time(frame: pd.DataFrame, time: str) -> pd.DataFrame:
     return frame.sort_values(time, kind="stable", ignore_index=True)
 
 
-def _merged(frame: pd.DataFrame, time: str) -> pd.DataFrame:
+def _merged(made: dict[str, Any], time: str) -> pd.DataFrame:
     """Merge the modules by time, each module's rows staying in order of position."""
     import numpy as np
+    import pandas as pd
 
-    modules = frame.module.factorize()[0]
-    frame = frame.iloc[np.lexsort((frame.position, modules))]
-    reached = frame.groupby("module", sort=False)[time].cummax()
-    return frame.iloc[reached.argsort(kind="stable")].reset_index(drop=True)
+    modules = pd.factorize(made["module"])[0]
+    order = np.lexsort((made["position"], modules))
+    reached = pd.Series(made[time]).iloc[order].groupby(modules[order], sort=False).cummax()
+    order = order[reached.argsort(kind="stable")]
+    if np.any(order[1:] < order[:-1]):
+        # One after the other, so that no more than one is there twice.
+        for name, column in made.items():
+            made[name] = column.take(order)
+    return pd.DataFrame(made, copy=False)

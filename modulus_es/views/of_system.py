@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modulus_es.errors import DeserializationError
+from modulus_es.ids import text
 from modulus_es.ledger import LedgerRow
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
@@ -95,7 +96,7 @@ def _events(module: Module) -> Iterator[EventRow]:
             str(stored.originator_id),
             stored.originator_version,
             stored.topic,
-            str(recorded.id),
+            text(recorded.id),
             recorded.at.astimezone(UTC),
             data if isinstance(data, dict) else {"": data},
             recorded.correlation_id,
