@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sqlite3
 import tempfile
 from functools import cache
@@ -52,6 +53,14 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _close(connection: sqlite3.Connection, path: Path) -> None:
+    """Let all of it reach the disk: who is measured next must not be kept waiting by that."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with path.open("rb+") as file:
+        os.fsync(file)
+
+
 _made: dict[tuple[str, int], tuple[str, list[UUID]]] = {}
 
 
@@ -74,8 +83,7 @@ async def orders_file(events: int) -> tuple[str, list[UUID]]:
             times = events // (originals * EVENTS) - 1
             _copies(connection, "modulus_events_orders", ("originator_id",), times)
             _copies(connection, "modulus_outbox_orders", ("message_id", "key"), times)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
+        _close(connection, path)
         _made[key] = (url, ids)
     return _made[key]
 
@@ -97,7 +105,6 @@ async def messages_file(messages: int) -> str:
                 _copies(connection, "modulus_events_orders", ("originator_id",), times)
                 _copies(connection, "modulus_outbox_orders", ("message_id", "key"), times)
                 _copies(connection, "modulus_inbox_inventory", ("message_id", "key"), times)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.close()
+            _close(connection, path)
         _made[key] = (url, [])
     return _made[key][0]
