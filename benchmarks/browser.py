@@ -216,22 +216,22 @@ def moved(notebook: Notebook, what: str) -> None:
     page.wait_for_timeout(1500)
     notebook.sent.clear()
     notebook.received.clear()
-    assert page.evaluate(HOVER)
-    whole = page.evaluate(MOVE, [False, 90])
+    assert notebook.ask(HOVER)
+    whole = notebook.ask(MOVE, [False, 90])
     page.get_by_role("button", name="Zoom in on the timeline").last.click()
     said(Line(f"{what}: dragging the whole", whole, "frames/s", 30))
-    said(Line(f"{what}: dragging a part", page.evaluate(MOVE, [False, 90]), "frames/s", 30))
-    said(Line(f"{what}: zooming", page.evaluate(MOVE, [True, 80]), "frames/s", 30))
+    said(Line(f"{what}: dragging a part", notebook.ask(MOVE, [False, 90]), "frames/s", 30))
+    said(Line(f"{what}: zooming", notebook.ask(MOVE, [True, 80]), "frames/s", 30))
     for _ in range(7):
         page.get_by_role("button", name="Zoom in on the timeline").last.click()
-    said(Line(f"{what}: dragging single marks", page.evaluate(MOVE, [False, 90]), "frames/s", 30))
+    said(Line(f"{what}: dragging single marks", notebook.ask(MOVE, [False, 90]), "frames/s", 30))
     told = len(notebook.sent) + len(notebook.received)
     said(Line(f"{what}: messages with the kernel meanwhile, and while hovering", told, "", 0))
 
 
 def opened(notebook: Notebook, index: int, what: str, limit: float | None = None) -> None:
     """Run the cell of an explorer."""
-    painted, done = notebook.page.evaluate(BEGIN, index)
+    painted, done = notebook.ask(BEGIN, index, what="the explorer", seconds=400)
     said(Line(f"{what}: from the cell's start to the first paint", painted, "s", limit))
     said(Line(f"{what}: until the cell is done, with its static pictures", done, "s"))
 
@@ -241,7 +241,7 @@ def of_a_system(notebook: Notebook, count: int) -> None:
     what = f"{count:,} deliveries"
     opened(notebook, 1, f"{what}, first explorer of a kernel")
     opened(notebook, 1, f"{what}, another one", 1)
-    arrived = notebook.page.evaluate(TOOK, ".mes-timeline")
+    arrived = notebook.ask(TOOK, ".mes-timeline")
     said(Line(f"{what}: from the arrival of the data to its paint", arrived, "s", 1))
     moved(notebook, what)
     marks, columns, size, made = (float(word) for word in notebook.say(KERNEL).split())
@@ -260,9 +260,9 @@ def of_marks(notebook: Notebook, count: int) -> None:
     said(Line("graph of 1,000 nodes: what the page gets of it, processor time", shapes, "s"))
     opened(notebook, 1, f"{count:,} deliveries as marks, which are made first")
     notebook.page.wait_for_selector(".mes-graph[data-took]", timeout=400_000)
-    drawn = notebook.page.evaluate(TOOK, ".mes-graph")
+    drawn = notebook.ask(TOOK, ".mes-graph")
     said(Line("graph of 1,000 nodes: drawn", drawn, "s", 1))
-    arrived = notebook.page.evaluate(TOOK, ".mes-timeline")
+    arrived = notebook.ask(TOOK, ".mes-timeline")
     said(Line(f"{count:,} deliveries as marks: from arrival to paint", arrived, "s"))
     moved(notebook, f"{count:,} deliveries as marks")
 
@@ -296,7 +296,7 @@ def main(words: list[str]) -> int:
             )
             notebook.listen()
             notebook.open()
-            notebook.run(0)
+            notebook.run(0, seconds=400)
             measure(notebook, count)
             kernel = notebook.kernel_id()
             page.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from modulus_es.views.components import strongly_connected
+
 
 class Cycle(NamedTuple):
     """The nodes that lead to each other, and the edges on which they do."""
@@ -30,8 +32,6 @@ def cycles(
     >>> cycles(edges, {"Order"}, {"note": ["Noted"]})
     []
     """
-    import networkx as nx
-
     drawn = set(edges)
     past: dict[tuple[str, str], str] = {}
     led = set()
@@ -42,10 +42,14 @@ def cycles(
                     past[source, event] = target
         else:
             led.add((source, target))
-    graph = nx.DiGraph([*led, *past])
+    onward: dict[str, list[str]] = {}
+    for source, target in led | past.keys():
+        onward.setdefault(source, []).append(target)
+        onward.setdefault(target, [])
     found = []
-    for part in nx.strongly_connected_components(graph):
-        inside = list(graph.subgraph(part).edges)
+    for members in strongly_connected(onward):
+        part = set(members)
+        inside = [(node, other) for node in part for other in onward[node] if other in part]
         if not inside:
             continue
         through: set[tuple[str, str]] = set()

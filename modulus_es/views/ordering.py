@@ -187,11 +187,13 @@ def _number(row: list[int], place: list[int]) -> None:
 
 def _settle(row: list[int], place: list[int], group: list[int], beside: list[list[int]]) -> None:
     """Move each item to the middle of its neighbours, within its group's strip."""
-    middle: dict[int, float] = {}
-    for item in row:
+    keys = []
+    for index, item in enumerate(row):
         near = beside[item]
-        middle[item] = sum([place[other] for other in near]) / len(near) if near else place[item]
-    row.sort(key=lambda item: (group[item], middle[item]))
+        at = sum([place[other] for other in near]) / len(near) if near else place[item]
+        keys.append((group[item], at, index, item))
+    keys.sort()
+    row[:] = [item for *_, item in keys]
     _number(row, place)
 
 
@@ -207,10 +209,10 @@ def crossings(rows: list[list[int]], onward: list[list[int]], place: list[int]) 
     for row in rows:
         ended: list[int] = []
         for item in row:
-            targets = sorted(place[target] for target in onward[item])
-            total += sum(len(ended) - bisect_right(ended, target) for target in targets)
-            for target in targets:
-                insort(ended, target)
+            found = [bisect_right(ended, place[target]) for target in onward[item]]
+            total += len(ended) * len(found) - sum(found)
+            for target in onward[item]:
+                insort(ended, place[target])
     return total
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from math import fsum
 
@@ -11,6 +11,9 @@ _PASSES = 9
 _WORK = 60_000
 """How many links are looked at in all; where there are very many, there are fewer passes."""
 _PAIR = 4.0
+
+_Pull = tuple[int, float]
+"""What pulls an item, and how strongly."""
 
 
 def spread(
@@ -27,22 +30,21 @@ def spread(
     """
     if len(wanted) == 1:
         return [float(wanted[0])]
-    offsets: list[float] = []
-    reach = 0.0
-    for distance in apart:
-        reach += distance
-        offsets.append(reach)
-    blocks: list[list[float]] = []
+    offsets = list(accumulate(apart, initial=0.0))[1:]
+    places: list[float] = []
+    held: list[float] = []
     sizes: list[int] = []
-    for place, offset, weight in zip(wanted, offsets, weights, strict=True):
-        blocks.append([place - offset, weight])
-        sizes.append(1)
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (above, one), (below, other) = blocks[-2], blocks[-1]
-            blocks[-2:] = [[(above * one + below * other) / (one + other), one + other]]
-            sizes[-2:] = [sizes[-2] + sizes[-1]]
-    places = (block[0] for block, size in zip(blocks, sizes, strict=True) for _ in range(size))
-    return [place + offset for place, offset in zip(places, offsets, strict=True)]
+    for wish, offset, weight in zip(wanted, offsets, weights, strict=True):
+        place, size = wish - offset, 1
+        while places and places[-1] > place:
+            above, one = places.pop(), held.pop()
+            place, weight = (above * one + place * weight) / (one + weight), one + weight  # noqa: PLW2901
+            size += sizes.pop()
+        places.append(place)
+        held.append(weight)
+        sizes.append(size)
+    spaced = (place for place, size in zip(places, sizes, strict=True) for _ in range(size))
+    return [place + offset for place, offset in zip(spaced, offsets, strict=True)]
 
 
 def straightened(
@@ -57,35 +59,43 @@ def straightened(
     Edges pull their ends level: those through bends hardest, so that long edges
     run straight, then those between two that have only each other.
     """
-    pulls: dict[int, list[tuple[int, float]]] = {item: [] for row in rows for item in row}
-    inside = [(one, other) for one, other in links if one in pulls and other in pulls]
+    level = {item: index for index, row in enumerate(rows) for item in row}
+    inside = [(one, other) for one, other in links if one in level and other in level]
     onward, behind = Counter(one for one, _ in inside), Counter(other for _, other in inside)
+    # What pulls each item from the layers before it, and from those behind it.
+    before: dict[int, list[_Pull]] = {item: [] for item in level}
+    after: dict[int, list[_Pull]] = {item: [] for item in level}
     for one, other in inside:
         strength = 1.0 + 3.0 * (is_bend[one] + is_bend[other])
         strength += _PAIR if onward[one] == behind[other] == 1 else 0
-        pulls[one].append((other, strength))
-        pulls[other].append((one, strength))
+        for own, far in ((one, other), (other, one)):
+            (before if level[far] < level[own] else after)[own].append((far, strength))
     apart = [_distances(row, size, gap) for row in rows]
-    level = {item: index for index, row in enumerate(rows) for item in row}
     centre: dict[int, float] = {}
     for row, distances in zip(rows, apart, strict=True):
         centre.update(zip(row, accumulate(distances), strict=True))
     passes = max(3, min(_PASSES, _WORK // (len(inside) + 1)))
+    around = {item: before[item] + after[item] for item in level}
+    weighed = [(pulls, _weights(rows, pulls)) for pulls in (before, after, around)]
     for turn in range(passes):
         down = turn % 2 == 0
-        both = turn >= passes - 2
+        pulls, weights = weighed[2 if turn >= passes - 2 else 0 if down else 1]
         for here in range(len(rows)) if down else reversed(range(len(rows))):
-            wanted, weights = [], []
-            for item in rows[here]:
-                near = [
-                    (centre[other], strength)
-                    for other, strength in pulls[item]
-                    if both or (level[other] < here) == down
-                ]
-                wanted.append(middle(near) if near else centre[item])
-                weights.append(fsum(strength for _, strength in near) or 0.1)
-            centre.update(zip(rows[here], spread(wanted, apart[here], weights), strict=True))
+            wanted = [
+                middle([(centre[other], strength) for other, strength in near])
+                if (near := pulls[item])
+                else centre[item]
+                for item in rows[here]
+            ]
+            centre.update(zip(rows[here], spread(wanted, apart[here], weights[here]), strict=True))
     return centre
+
+
+def _weights(
+    rows: Sequence[Sequence[int]], pulls: Mapping[int, Sequence[_Pull]]
+) -> list[list[float]]:
+    """How hard each item is pulled in all, by rows."""
+    return [[fsum(strength for _, strength in pulls[item]) or 0.1 for item in row] for row in rows]
 
 
 def middle(weighted: Sequence[tuple[float, float]]) -> float:
@@ -96,6 +106,8 @@ def middle(weighted: Sequence[tuple[float, float]]) -> float:
     >>> middle([(0, 1), (10, 1), (50, 1)]), middle([(0, 1), (10, 1)]), middle([(0, 3), (9, 1)])
     (10, 5.0, 0)
     """
+    if len(weighted) == 1:
+        return weighted[0][0]
     ordered = sorted(weighted)
     half = fsum(weight for _, weight in ordered) / 2
     reached = 0.0

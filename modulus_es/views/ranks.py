@@ -10,6 +10,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from modulus_es.views.components import connected, generations, strongly_connected
+
 Arc = tuple[int, int]
 
 
@@ -22,16 +24,13 @@ def backward(count: int, arcs: Sequence[Arc]) -> set[Arc]:
     >>> sorted(backward(4, [(0, 1), (1, 2), (2, 1), (2, 3)]))
     [(2, 1)]
     """
-    import networkx as nx
-
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(count))
-    graph.add_edges_from(arcs)
+    onward, behind = _beside(count, arcs)
     turned: set[Arc] = set()
-    for component in nx.strongly_connected_components(graph):
-        if len(component) > 1:
-            inside = {node: sorted(component.intersection(graph.succ[node])) for node in component}
-            entered = {node for node in component if not component.issuperset(graph.pred[node])}
+    for part in strongly_connected(dict(enumerate(onward))):
+        if len(part) > 1:
+            component = set(part)
+            inside = {node: sorted(component.intersection(onward[node])) for node in component}
+            entered = {node for node in component if not component.issuperset(behind[node])}
             turned |= _back_arcs(
                 sorted(component, key=lambda node: (node not in entered, node)), inside
             )
@@ -72,29 +71,32 @@ def layers(count: int, arcs: Sequence[Arc], groups: Sequence[int]) -> list[int]:
     >>> layers(5, [(0, 1), (1, 2), (3, 2)], [0, 0, 0, 0, 0])
     [0, 1, 2, 1, 0]
     """
-    import networkx as nx
-
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(count))
-    graph.add_edges_from(arcs)
+    onward, behind = _beside(count, arcs)
     layer = [0] * count
-    generations = [sorted(generation) for generation in nx.topological_generations(graph)]
-    for depth, generation in enumerate(generations):
+    topological = generations(onward, behind)
+    for depth, generation in enumerate(topological):
         for node in generation:
             layer[node] = depth
-    for generation in reversed(generations):
+    for generation in reversed(topological):
         for node in generation:
-            onward, behind = graph.succ[node], graph.pred[node]
-            if onward and len(onward) >= len(behind):
-                layer[node] = min(layer[other] for other in onward) - 1
-    for generation in generations:
+            if onward[node] and len(onward[node]) >= len(behind[node]):
+                layer[node] = min(layer[other] for other in onward[node]) - 1
+    for generation in topological:
         for node in generation:
-            onward, behind = graph.succ[node], graph.pred[node]
-            if behind and len(behind) >= len(onward):
-                layer[node] = max(layer[other] for other in behind) + 1
-    parts = sorted(sorted(part) for part in nx.weakly_connected_components(graph))
-    _fill(parts, layer, groups)
+            if behind[node] and len(behind[node]) >= len(onward[node]):
+                layer[node] = max(layer[other] for other in behind[node]) + 1
+    _fill(connected(onward, behind), layer, groups)
     return layer
+
+
+def _beside(count: int, arcs: Sequence[Arc]) -> tuple[list[list[int]], list[list[int]]]:
+    """Of each node, where it leads and what leads to it."""
+    onward: list[list[int]] = [[] for _ in range(count)]
+    behind: list[list[int]] = [[] for _ in range(count)]
+    for one, other in arcs:
+        onward[one].append(other)
+        behind[other].append(one)
+    return onward, behind
 
 
 def _fill(parts: list[list[int]], layer: list[int], groups: Sequence[int]) -> None:

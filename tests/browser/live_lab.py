@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import nbformat
+from asking import WITHIN, ask, sees
 from sentinel import INIT
 
 from tools.browser_scripts import text_of
@@ -28,24 +29,29 @@ FLAGS = """
     --disable-background-networking --disable-component-update --disable-sync
 """.split()
 
-# The notebook that is open, when its kernel can be talked to.
-_READY = """
+READY = f"""
+    {WITHIN}
     const app = window.jupyterapp;
-    await app.restored;
-    while (!app.shell.currentWidget?.context) await new Promise((go) => setTimeout(go, 50));
+    await within(app.restored, 'JupyterLab to be there', 60);
+    const until = performance.now() + 60000;
+    while (!app.shell.currentWidget?.context) {{
+        if (performance.now() > until) throw new Error('waited 60 s for the notebook to be opened');
+        await new Promise((go) => setTimeout(go, 50));
+    }}
     const panel = app.shell.currentWidget;
-    await panel.revealed;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
+    await within(panel.revealed, 'the notebook to be shown', 60);
+    await within(panel.context.ready, "the notebook's file to be read", 60);
+    await within(panel.sessionContext.ready, 'the session to begin', 90);
     const kernel = panel.sessionContext.session?.kernel;
-    await kernel?.info;
+    await within(Promise.resolve(kernel?.info), 'the kernel to say what it is', 90);
 """
-RUN = f"""async (index) => {{ {_READY}
+"""In a function of the page: the notebook that is open, when its kernel can be talked to."""
+RUN = f"""async (index) => {{ {READY}
     panel.content.activeCellIndex = index;
     await app.commands.execute('notebook:run-cell');
     return panel.content.widgets[index].model.outputs.toJSON();
 }}"""
-SAY = f"""async (code) => {{ {_READY}
+SAY = f"""async (code) => {{ {READY}
     let said = '';
     const future = kernel.requestExecute({{ code, store_history: false, stop_on_error: false }});
     future.onIOPub = (message) => {{
@@ -55,6 +61,8 @@ SAY = f"""async (code) => {{ {_READY}
     await future.done;
     return said;
 }}"""
+STARTING = 60 + 60 + 60 + 90 + 90
+"""The seconds that all of `READY` may take together."""
 
 
 def free_port() -> int:
@@ -103,16 +111,17 @@ class Server:
         until = time.monotonic() + 90
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/api").close()
+                urllib.request.urlopen(f"{self.url}/api", timeout=10).close()
                 return self
             except OSError:
-                assert time.monotonic() < until, (self.folder / "server.log").read_text()
-                assert self._process.poll() is None, (self.folder / "server.log").read_text()
+                said = (self.folder / "server.log").read_text()
+                assert self._process.poll() is None, f"JupyterLab ended at once:\n{said}"
+                assert time.monotonic() < until, f"waited 90 s for JupyterLab:\n{said}"
                 time.sleep(0.2)
 
     def kernels(self) -> list[str]:
         """The ids of the kernels that run."""
-        with urllib.request.urlopen(f"{self.url}/api/kernels") as answer:
+        with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=30) as answer:
             return [kernel["id"] for kernel in json.load(answer)]
 
     def end_kernels(self, *wanted: str) -> None:
@@ -121,17 +130,19 @@ class Server:
             if wanted and kernel not in wanted:
                 continue
             request = urllib.request.Request(f"{self.url}/api/kernels/{kernel}", method="DELETE")
-            urllib.request.urlopen(request).close()
+            urllib.request.urlopen(request, timeout=30).close()
 
     def __exit__(self, *_: object) -> None:
-        self.end_kernels()
-        self._process.terminate()
         try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
+            self.end_kernels()
+        finally:
+            self._process.terminate()
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(15)
+            self._log.close()
 
 
 @dataclass
@@ -176,26 +187,47 @@ class Notebook:
 
     def open(self, *, theme: str = "light") -> Self:
         """Show it, as JupyterLab does when somebody opens a link to it."""
-        self.page.goto(f"{self.server.url}/doc/tree/{self.path.name}?reset")
-        self.page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
-        self.page.evaluate(f"async () => {{ {_READY} }}")
+        self.page.goto(f"{self.server.url}/doc/tree/{self.path.name}?reset", timeout=60_000)
+        self.ready()
         if theme == "dark":
             self.theme("JupyterLab Dark")
         return self
 
+    def ask(
+        self, script: str, argument: Any = None, *, what: str = "an answer", seconds: float = 60
+    ) -> Any:
+        """What an expression or a function is in the page, see `asking.ask`."""
+        return ask(self.page, script, argument, what=what, seconds=seconds)
+
+    def sees(self, condition: str, argument: Any = None, *, seconds: float = 30) -> None:
+        """Wait until an expression or a function is true in the page."""
+        sees(self.page, condition, argument, seconds=seconds)
+
+    def ready(self) -> None:
+        """Wait until JupyterLab, the notebook and its kernel are there."""
+        self.sees("window.jupyterapp !== undefined", seconds=60)
+        self.ask(f"async () => {{ {READY} }}", what="the kernel", seconds=STARTING)
+
+    def save(self) -> None:
+        """Write the notebook to its file, and wait until it is written."""
+        saved = f"""async () => {{ {READY}
+            await app.commands.execute('docmanager:save');
+        }}"""
+        self.ask(saved, what="the notebook to be saved", seconds=STARTING)
+
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme, if it is another."""
         light = "false" if "Dark" in name else "true"
-        if self.page.evaluate("document.body.dataset.jpThemeLight") == light:
+        if self.ask("document.body.dataset.jpThemeLight") == light:
             return
-        self.page.evaluate(
-            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
-        )
+        change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        self.ask(change, name, what=f"the theme to become {name}")
         self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
 
     def kernel_id(self) -> str:
         """The id of the kernel."""
-        return str(self.page.evaluate(f"async () => {{ {_READY} return kernel?.id ?? ''; }}"))
+        asked = f"async () => {{ {READY} return kernel?.id ?? ''; }}"
+        return str(self.ask(asked, what="the kernel", seconds=STARTING))
 
     def check(self) -> None:
         """Nothing went wrong in the page since the last check, and nothing left the machine."""
@@ -203,16 +235,19 @@ class Notebook:
         assert not errors, "\n".join(errors)
         assert not self.abroad, "\n".join(self.abroad)
 
-    def run(self, index: int) -> list[dict[str, Any]]:
+    def run(self, index: int, *, seconds: float = 120) -> list[dict[str, Any]]:
         """Run a cell; answers its outputs."""
-        outputs: list[dict[str, Any]] = self.page.evaluate(RUN, index)
+        outputs: list[dict[str, Any]] = self.ask(
+            RUN, index, what=f"cell {index} to be carried out", seconds=seconds
+        )
         failed = [one for one in outputs if one["output_type"] == "error"]
         assert not failed, "\n".join(failed[0]["traceback"])
         return outputs
 
-    def say(self, code: str) -> str:
+    def say(self, code: str, *, seconds: float = 120) -> str:
         """Run code in the kernel beside the notebook; answers what it prints."""
-        said: str = self.page.evaluate(SAY, code)
+        what = f"the kernel to carry out {code[:200]!r}"
+        said: str = self.ask(SAY, code, what=what, seconds=seconds)
         return said.strip()
 
     def value(self, expression: str) -> Any:
@@ -236,7 +271,7 @@ class Notebook:
         place = self.page.locator(target).last
         if not place.count():
             place = self.page.locator(".jp-OutputArea").last
-        here = self.page.evaluate("document.body.dataset.jpThemeLight") == "true"
+        here = self.ask("document.body.dataset.jpThemeLight") == "true"
         for light in (here, not here):
             self.theme("JupyterLab Light" if light else "JupyterLab Dark")
             photograph(place, f"{name}-{'light' if light else 'dark'}")
@@ -282,9 +317,9 @@ class Shop(Notebook):
 
 def violations(page: Any, selector: str) -> list[str]:
     """What axe-core finds wrong in a part of a page."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(text_of("axe-core"))
-    found = page.evaluate("(selector) => axe.run(selector)", selector)
+    if not ask(page, "'axe' in window"):
+        ask(page, f"() => {{ {text_of('axe-core')} }}", what="axe-core")
+    found = ask(page, "(selector) => axe.run(selector)", selector, what="axe-core's judgement")
     return [
         f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
         for one in found["violations"]

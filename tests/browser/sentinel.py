@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from asking import ask
+
 INIT = """
 for (const name of ["alert", "confirm", "prompt"]) {
   window[name] = () => console.error(`a hostile string called ${name}`);
@@ -35,7 +37,7 @@ IN_PAGE = """
 
 def made(page: Any, root: str) -> list[str]:
     """The elements and attributes in a part of a page that could act."""
-    found: list[str] = page.evaluate(IN_PAGE, root)
+    found: list[str] = ask(page, IN_PAGE, root)
     return found
 
 

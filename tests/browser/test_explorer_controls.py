@@ -22,7 +22,7 @@ def test_dragging_the_scrubber_shows_where_everything_was_then(shop: Shop) -> No
     assert shop.value("system.now() > explorer.time > explorer.marks[0].time")
     assert "00:00:00." in slider.get_attribute("aria-valuetext")
     row = shop.page.locator(".mes-states tr", has_text="billing charge")
-    shop.page.wait_for_function(
+    shop.sees(
         "[...document.querySelectorAll('.mes-states tr')].at(-1).textContent.includes('charge3')"
     )
     # All three wait for their second attempt.
@@ -60,9 +60,8 @@ def test_step_does_one_thing_and_run_all_the_rest(shop: Shop) -> None:
     shop.press("Run")
     shop.until("explorer.view.status", lambda value: "nothing is due" in value)
     assert shop.value("len(system.dead_letters())") == 3
-    shop.page.wait_for_function(
-        "(count) => document.querySelectorAll('.mes-mark').length === count",
-        arg=shop.value("len(system.timeline().marks)"),
+    shop.sees(
+        "(count) => document.querySelectorAll('.mes-mark').length === count", shop.value("len(system.timeline().marks)"),
     )
     shop.shot("stepped-and-run")
 
@@ -91,7 +90,7 @@ def test_the_knobs_are_those_of_the_network(shop: Shop) -> None:
     network = "[getattr(system.network, n) for n in ('loss', 'duplicates', 'reorder', 'latency')]"
     shop.until(network, lambda value: value == [0.25, 0.5, 0.1, [0, 2]])
     shop.say("system.network.loss = 0.75\nexplorer.refresh()")
-    shop.page.wait_for_function(
+    shop.sees(
         "[...document.querySelectorAll('.mes-controls-area input')].some((i) => i.value === '0.75')"
     )
 

@@ -35,12 +35,12 @@ def test_choosing_an_event_shows_the_deliveries_of_its_contract(shop: Shop) -> N
 def test_choosing_a_node_by_keyboard(shop: Shop) -> None:
     shop.page.locator(".mes-node[tabindex='0']").focus()
     shop.page.keyboard.press("Home")
-    first = shop.page.evaluate("document.activeElement.dataset.node")
+    first = shop.ask("document.activeElement.dataset.node")
     shop.page.keyboard.press("ArrowDown")
-    second = shop.page.evaluate("document.activeElement.dataset.node")
+    second = shop.ask("document.activeElement.dataset.node")
     assert second != first
     assert shop.page.locator(".mes-node[tabindex='0']").count() == 1
-    assert shop.page.evaluate("document.activeElement.matches(':focus-visible')")
+    assert shop.ask("document.activeElement.matches(':focus-visible')")
     shop.shot("node-focused")
     shop.page.keyboard.press("Enter")
     shop.until("explorer.graph_view.selected", lambda value: value == second)
@@ -65,8 +65,8 @@ def test_the_chain_of_a_delivery_is_highlighted_in_both_views(shop: Shop) -> Non
     wanted = {"orders/handler/ship_order", HANDLER, "orders/command/PlaceOrder",
               "contract/StockReserved", "billing/handler/charge"}  # fmt: skip
     shop.until("explorer.graph_view.highlighted", lambda nodes: wanted <= set(nodes))
-    lit = shop.page.locator(".mes-node.mes-on").evaluate_all(
-        "nodes => nodes.map((node) => node.dataset.node)"
+    lit = shop.ask(
+        "[...document.querySelectorAll('.mes-node.mes-on')].map((node) => node.dataset.node)"
     )
     # What lies between is on the way too.
     assert {"orders/aggregate/Order", "orders/projector/order_created"} <= set(lit)
@@ -87,10 +87,10 @@ def test_choosing_a_delivery_by_keyboard(shop: Shop) -> None:
     mark.focus()
     number = int(mark.get_attribute("data-mark"))
     shop.page.keyboard.press("ArrowDown")
-    focused = int(shop.page.evaluate("document.activeElement.dataset.mark"))
+    focused = int(shop.ask("document.activeElement.dataset.mark"))
     assert focused != number
     assert shop.page.locator(".mes-mark[tabindex='0']").count() == 1
-    assert shop.page.evaluate("document.activeElement.matches(':focus-visible')")
+    assert shop.ask("document.activeElement.matches(':focus-visible')")
     shop.shot("delivery-focused")
     shop.page.keyboard.press(" ")
     shop.until("explorer.timeline_view.chosen", lambda value: value == focused)
@@ -100,7 +100,7 @@ def test_choosing_a_delivery_by_keyboard(shop: Shop) -> None:
 
 def test_fifty_fast_clicks_are_fifty_events(shop: Shop) -> None:
     shop.say("clicks = []\nexplorer.on_click(clicks.append)")
-    shop.page.evaluate(
+    shop.ask(
         """() => { const node = document.querySelector('.mes-node');
         const click = () => node.dispatchEvent(new MouseEvent('click', {bubbles: true}));
         for (let n = 0; n < 50; n += 1) click();

@@ -30,8 +30,8 @@ explorer
 
 
 def marks(opened: Notebook, count: int) -> None:
-    opened.page.wait_for_function(
-        "(count) => document.querySelectorAll('.mes-mark').length === count", arg=count
+    opened.sees(
+        "(count) => document.querySelectorAll('.mes-mark').length === count", count
     )
 
 
@@ -50,8 +50,8 @@ def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) 
     opened.say(
         "for n in range(5):\n    await here.bus.publish(Tick(n))\n    await asyncio.sleep(0.1)"
     )
-    opened.page.wait_for_function(
-        "document.querySelectorAll('.mes-mark').length >= 10", timeout=20_000
+    opened.sees(
+        "document.querySelectorAll('.mes-mark').length >= 10"
     )
     opened.shot("live-system")
     opened.say("await live.stop()")
@@ -76,7 +76,7 @@ def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop)
 
 def test_closing_leaves_the_picture(shop: Shop) -> None:
     shop.say("explorer.close()")
-    shop.page.wait_for_function("document.querySelectorAll('.mes-explorer').length === 0")
+    shop.sees("document.querySelectorAll('.mes-explorer').length === 0")
     shop.page.locator("[data-modulus-es] img").first.wait_for()
     assert shop.value("len(system.trace.watchers)") == 0
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
@@ -87,7 +87,7 @@ def test_two_explorers_of_one_system_both_follow_it(notebook: Callable[..., Note
     opened = notebook(cells.SHOP, cells.EXPLORE, other)
     for index in range(3):
         opened.run(index)
-    opened.page.wait_for_function(
+    opened.sees(
         "document.querySelectorAll('.mes-explorer[data-ready]').length === 2"
     )
     first, second = opened.page.locator(".mes-explorer").all()
@@ -109,7 +109,7 @@ def test_a_kernel_that_restarts_leaves_a_note_and_the_cell_runs_again(
     opened.run(0)
     opened.run(1)
     opened.page.wait_for_selector(".mes-explorer[data-ready]")
-    opened.page.evaluate(
+    opened.ask(
         "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
     )
     opened.page.wait_for_selector(".mes-explorer.mes-gone")
@@ -129,8 +129,7 @@ def test_a_page_that_is_loaded_again_finds_its_explorer(notebook: Callable[..., 
     opened.run(0)
     opened.run(1)
     opened.page.wait_for_selector(".mes-explorer[data-ready]")
-    opened.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    opened.page.wait_for_timeout(500)
+    opened.save()
     opened.page.goto(f"{opened.server.url}/doc/tree/{opened.path.name}")
     opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
     opened.page.locator(".mes-node").first.click()

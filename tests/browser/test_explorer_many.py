@@ -79,8 +79,8 @@ def test_thousands_of_marks_are_bars_on_a_canvas(many: Shop) -> None:
     assert many.value("len(explorer.marks)") > 2_000
     assert many.page.locator(".mes-canvas").is_visible()
     assert many.page.locator(".mes-mark").count() == 0
-    seen = many.page.evaluate(COLOURS)
-    wanted = many.page.evaluate(
+    seen = many.ask(COLOURS)
+    wanted = many.ask(
         "getComputedStyle(document.querySelector('.mes-timeline'))"
         ".getPropertyValue('--m-count-fill').trim()"
     )
@@ -129,7 +129,7 @@ def test_a_delivery_on_the_canvas_is_chosen_by_keyboard(many: Shop) -> None:
 
 
 def test_the_chain_of_a_delivery_is_drawn_over_the_bars(many: Shop) -> None:
-    before = many.page.evaluate(PIXELS)
+    before = many.ask(PIXELS)
     many.page.mouse.click(*spot(many, "done", SHIPPED))
     many.page.wait_for_selector(".mes-node.mes-on")
     many.until(
@@ -138,13 +138,13 @@ def test_the_chain_of_a_delivery_is_drawn_over_the_bars(many: Shop) -> None:
     )
     assert 0 < many.page.locator(".mes-arrows path.m-arrow").count() < 50
     assert many.page.locator(".mes-ring").is_visible()
-    assert many.page.evaluate(PIXELS) != before
+    assert many.ask(PIXELS) != before
     many.shot("many-chain")
 
 
 def test_a_highlight_does_not_wait_for_the_kernel(many: Shop) -> None:
     where = spot(many, "done", SHIPPED)
-    many.page.evaluate(
+    many.ask(
         """() => {
         const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
         kernel.requestExecute({ code: "import time; time.sleep(6)", store_history: false });
@@ -158,7 +158,7 @@ def test_a_highlight_does_not_wait_for_the_kernel(many: Shop) -> None:
     many.page.wait_for_selector(".mes-node.mes-on")
     assert many.page.locator(".mes-arrows path.m-arrow").count() > 0
     status = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
-    assert many.page.evaluate(status) == "busy"
+    assert many.ask(status) == "busy"
     # What does need the kernel is not there yet: so it was busy, and it comes.
     inspector = many.page.locator(".mes-inspector-area")
     assert "Choose a delivery" in inspector.inner_text()
@@ -170,11 +170,11 @@ def test_hovering_moving_and_zooming_on_the_canvas_send_nothing(many: Shop) -> N
     many.page.wait_for_timeout(500)
     many.sent.clear()
     many.received.clear()
-    before = many.page.evaluate(PIXELS)
+    before = many.ask(PIXELS)
     many.page.mouse.move(x, y)
     assert SHIPPED in many.page.locator(".mes-timeline .mes-tip").inner_text()
     many.press("Zoom in on the timeline")
-    zoomed = many.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => "
+    zoomed = many.ask("() => new Promise((go) => requestAnimationFrame(() => "
                                 f"requestAnimationFrame(() => go({PIXELS}))))")  # fmt: skip
     assert zoomed != before
     many.page.mouse.move(x, y)
@@ -182,7 +182,7 @@ def test_hovering_moving_and_zooming_on_the_canvas_send_nothing(many: Shop) -> N
     many.page.mouse.move(x - 150, y, steps=10)
     many.page.mouse.up()
     many.page.wait_for_timeout(500)
-    assert many.page.evaluate(PIXELS) != zoomed
+    assert many.ask(PIXELS) != zoomed
     assert (many.sent, many.received) == ([], [])
     # A click, for comparison, is told to the kernel, which answers.
     many.page.mouse.click(x, y)

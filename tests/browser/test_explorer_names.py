@@ -49,19 +49,16 @@ def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
     notebook: Callable[..., Notebook],
 ) -> None:
     opened = alive(notebook(NAMES))
-    page = opened.page
     for number in range(opened.value("len(batches)")):
         opened.say(f"shown = batches[{number}]\nexplorer.timeline_view.filter = {{}}")
         opened.say("explorer.refresh()")
-        page.wait_for_function(
-            "(title) => document.querySelector('.mes-graph .mes-heading').textContent === title",
-            arg=opened.value("explorer.graph_view.data['title']"),
+        opened.sees(
+            "(title) => document.querySelector('.mes-graph .mes-heading').textContent === title", opened.value("explorer.graph_view.data['title']"),
         )
-        page.wait_for_function(
-            "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label",
-            arg=opened.value("explorer.timeline_view.data['alt']"),
+        opened.sees(
+            "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label", opened.value("explorer.timeline_view.data['alt']"),
         )
-        assert page.evaluate(VISIT, [True, 100]) == 500
-        assert page.evaluate(VISIT, [False, 250]) == 500
+        assert opened.ask(VISIT, [True, 100]) == 500
+        assert opened.ask(VISIT, [False, 250]) == 500
         assert made(opened.page, ".mes-explorer") == []
     opened.shot("hostile-names")

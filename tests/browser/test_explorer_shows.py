@@ -23,11 +23,11 @@ def test_the_explorer_is_alive_in_the_output_of_its_cell(shop: Shop) -> None:
 
 def test_it_follows_the_theme_of_jupyterlab(shop: Shop) -> None:
     colour = "getComputedStyle(document.querySelector('.mes-explorer')).backgroundColor"
-    light = shop.page.evaluate(colour)
+    light = shop.ask(colour)
     shop.theme("JupyterLab Dark")
     try:
         shop.page.wait_for_selector(".mes-explorer[data-theme=dark]")
-        assert shop.page.evaluate(colour) != light
+        assert shop.ask(colour) != light
         shop.mark("dead", "charge").click()
         shop.page.wait_for_selector(".mes-inspector-area dl")
         shop.shot("explorer-dead-letter")
@@ -73,8 +73,7 @@ def test_what_is_saved_is_pictures_for_every_reader(notebook: Open) -> None:
     for index in range(3):
         opened.run(index)
     opened.page.wait_for_selector(".mes-explorer[data-ready]")
-    opened.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    opened.page.wait_for_timeout(500)
+    opened.save()
     saved = nbformat.read(opened.path, as_version=4)
     [output] = saved.cells[2].outputs
     assert sorted(output["data"]) == ["image/png", "text/html", "text/plain"]
@@ -89,7 +88,7 @@ def test_what_is_saved_is_pictures_for_every_reader(notebook: Open) -> None:
     is_trusted = "() => jupyterapp.shell.currentWidget.content.widgets[2].model.trusted"
     for path, trusted in ((opened.path, True), (copy, False)):
         again = notebook(path=path)
-        assert again.page.evaluate(is_trusted) is trusted
+        assert again.ask(is_trusted) is trusted
         pictures(again)
         again.shot(f"static-{'trusted' if trusted else 'untrusted'}")
 
@@ -99,7 +98,7 @@ def pictures(again: Notebook) -> None:
     images = again.page.locator(".jp-OutputArea-output img")
     images.first.wait_for()
     assert images.count() == 2
-    assert images.first.evaluate("image => image.naturalWidth") > 100
+    assert again.ask("document.querySelector('.jp-OutputArea-output img').naturalWidth") > 100
     assert again.page.locator(".mes-explorer").count() == 0
     assert "not found" not in again.page.locator(".jp-Notebook").inner_text()
     assert again.violations(".jp-OutputArea-output") == []
@@ -108,8 +107,7 @@ def pictures(again: Notebook) -> None:
 def test_nbconvert_shows_the_pictures_without_any_script_of_ours(
     shop: Shop,
 ) -> None:
-    shop.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    shop.page.wait_for_timeout(500)
+    shop.save()
     from nbconvert import HTMLExporter
 
     page, _ = HTMLExporter().from_filename(str(shop.path))

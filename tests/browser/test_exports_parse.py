@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 import pytest
+from asking import ask
 from hostile_pictures import PIECES, chunks, graph, sequence
 from sentinel import Sentinel
 
@@ -48,8 +49,8 @@ def parsers(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     watched.page.goto(empty.as_uri())
     for package in ("mermaid", "@viz-js/viz"):
         watched.page.add_script_tag(content=text_of(package))
-    watched.page.evaluate(
-        "mermaid.initialize({ startOnLoad: false, maxTextSize: 1e7, maxEdges: 1e5 })"
+    ask(
+        watched.page, "mermaid.initialize({ startOnLoad: false, maxTextSize: 1e7, maxEdges: 1e5 })"
     )
     yield watched
     context.close()
@@ -72,17 +73,17 @@ def every_kind() -> HandlerGraph:
 
 def test_mermaid_reads_a_graph_and_shows_its_names(parsers: Sentinel) -> None:
     made = every_kind()
-    labels, modules = parsers.page.evaluate(DRAWN, made.to_mermaid())
+    labels, modules = ask(parsers.page, DRAWN, made.to_mermaid())
     assert sorted(labels) == sorted(node.label for node in made.nodes)
     assert sorted(modules) == ["end", "orders"]
 
 
 def test_graphviz_reads_a_graph_with_all_its_names_and_edges(parsers: Sentinel) -> None:
     made = every_kind()
-    labels, edges = parsers.page.evaluate(READ, made.to_dot())
+    labels, edges = ask(parsers.page, READ, made.to_dot())
     assert sorted(labels) == sorted(node.label for node in made.nodes)
     assert edges == len(made.edges)
-    drawn = parsers.page.evaluate(
+    drawn = ask(parsers.page, 
         "(text) => viz.renderString(text, {format: 'svg'})", made.to_dot()
     )
     assert all(f">{node.label}<" in drawn for node in made.nodes)
@@ -94,14 +95,14 @@ def test_a_text_that_is_no_diagram_is_refused_by_both(parsers: Sentinel) -> None
         (READ, 'digraph { a [label="say "hi""] }'),
     ):
         with pytest.raises(Exception, match=r"(?i)parse|syntax"):
-            parsers.page.evaluate(parse, text)
+            ask(parsers.page, parse, text)
 
 
 def test_mermaid_and_graphviz_read_ten_thousand_hostile_names(parsers: Sentinel) -> None:
     for texts in chunks(1000):
         made = graph(texts)
-        assert parsers.page.evaluate(PARSED, made.to_mermaid()).startswith("flowchart")
-        labels, edges = parsers.page.evaluate(READ, made.to_dot())
+        assert ask(parsers.page, PARSED, made.to_mermaid()).startswith("flowchart")
+        labels, edges = ask(parsers.page, READ, made.to_dot())
         said = [shown(node.label).replace("\\", r"\\").replace("&", "&amp;") for node in made.nodes]
         # Graphviz lists them cluster by cluster.
         assert sorted(labels) == sorted(said)
@@ -111,14 +112,14 @@ def test_mermaid_and_graphviz_read_ten_thousand_hostile_names(parsers: Sentinel)
 def test_mermaid_reads_hostile_names_in_sequence_diagrams(parsers: Sentinel) -> None:
     # It takes seconds for a thousand rows, and every piece is in any hundred strings.
     for texts in islice(chunks(200), 6):
-        assert parsers.page.evaluate(PARSED, sequence(texts).to_mermaid()) == "sequence"
+        assert ask(parsers.page, PARSED, sequence(texts).to_mermaid()) == "sequence"
 
 
 def test_mermaid_shows_hostile_names_as_they_are_and_none_acts(parsers: Sentinel) -> None:
     texts = [text for text in PIECES if shown(text).strip()]
     made = HandlerGraph([Node(str(n), "handler", text, "") for n, text in enumerate(texts)], [])
-    labels, _ = parsers.page.evaluate(DRAWN, made.to_mermaid())
+    labels, _ = ask(parsers.page, DRAWN, made.to_mermaid())
     assert labels == [shown(text).strip() for text in texts]
     assert parsers.made("body") == []
-    parsers.page.evaluate(DRAWN, sequence(PIECES * 2).to_mermaid())
+    ask(parsers.page, DRAWN, sequence(PIECES * 2).to_mermaid())
     assert parsers.made("body") == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import cells
 import pytest
+from asking import ask
 from live_lab import Notebook, Shop, photograph, violations
 
 from tools.browser_scripts import text_of
@@ -28,7 +29,7 @@ def test_every_static_view_is_shown_and_accessible(
     opened = notebook(cells.SHOP, cells.RUN, *VIEWS.values())
     for index in range(len(VIEWS) + 2):
         opened.run(index)
-    opened.page.wait_for_function("document.querySelectorAll('.jp-OutputArea img').length === 3")
+    opened.sees("document.querySelectorAll('.jp-OutputArea img').length === 3")
     for index, name in enumerate(VIEWS, 2):
         cell = f".jp-Cell:nth-child({index + 1}) .jp-OutputArea"
         opened.shot(f"static-{name}", cell)
@@ -37,12 +38,11 @@ def test_every_static_view_is_shown_and_accessible(
         opened.page.set_viewport_size({"width": width, "height": 1600})
         opened.shot(f"static-graph-{width}", ".jp-Cell:nth-child(3) .jp-OutputArea")
         # What is too wide scrolls in its own box, and not the notebook.
-        assert opened.page.evaluate(
+        assert opened.ask(
             "(() => { const panel = document.querySelector('.jp-WindowedPanel-outer');"
             " return panel.scrollWidth <= panel.clientWidth; })()"
         )
-    opened.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    opened.page.wait_for_timeout(500)
+    opened.save()
     converted(opened.path, browser, tmp_path / "notebook.html")
 
 
@@ -57,9 +57,8 @@ def converted(notebook: Path, browser: Any, file: Path) -> None:
         context.route("http*://**", lambda route: route.abort())
         page = context.new_page()
         page.goto(file.as_uri())
-        assert page.locator("img").evaluate_all(
-            "images => images.every((image) => image.naturalWidth > 100) && images.length"
-        ) == 3  # fmt: skip
+        widths = ask(page, "[...document.images].map((image) => image.naturalWidth)")
+        assert [width > 100 for width in widths] == [True] * 3
         photograph(page, f"nbconvert-{scheme}", full_page=True)
         context.close()
 
