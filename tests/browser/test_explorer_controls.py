@@ -61,7 +61,8 @@ def test_step_does_one_thing_and_run_all_the_rest(shop: Shop) -> None:
     shop.until("explorer.view.status", lambda value: "nothing is due" in value)
     assert shop.value("len(system.dead_letters())") == 3
     shop.sees(
-        "(count) => document.querySelectorAll('.mes-mark').length === count", shop.value("len(system.timeline().marks)"),
+        "(count) => document.querySelectorAll('.mes-mark').length === count",
+        shop.value("len(system.timeline().marks)"),
     )
     shop.shot("stepped-and-run")
 

@@ -30,9 +30,7 @@ explorer
 
 
 def marks(opened: Notebook, count: int) -> None:
-    opened.sees(
-        "(count) => document.querySelectorAll('.mes-mark').length === count", count
-    )
+    opened.sees("(count) => document.querySelectorAll('.mes-mark').length === count", count)
 
 
 def test_what_happens_in_another_cell_is_shown_at_once(shop: Shop) -> None:
@@ -50,9 +48,7 @@ def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) 
     opened.say(
         "for n in range(5):\n    await here.bus.publish(Tick(n))\n    await asyncio.sleep(0.1)"
     )
-    opened.sees(
-        "document.querySelectorAll('.mes-mark').length >= 10"
-    )
+    opened.sees("document.querySelectorAll('.mes-mark').length >= 10")
     opened.shot("live-system")
     opened.say("await live.stop()")
 
@@ -87,9 +83,7 @@ def test_two_explorers_of_one_system_both_follow_it(notebook: Callable[..., Note
     opened = notebook(cells.SHOP, cells.EXPLORE, other)
     for index in range(3):
         opened.run(index)
-    opened.sees(
-        "document.querySelectorAll('.mes-explorer[data-ready]').length === 2"
-    )
+    opened.sees("document.querySelectorAll('.mes-explorer[data-ready]').length === 2")
     first, second = opened.page.locator(".mes-explorer").all()
     assert second.locator(".mes-node").count() < first.locator(".mes-node").count()
     second.get_by_role("button", name="Run", exact=True).click()
@@ -109,9 +103,7 @@ def test_a_kernel_that_restarts_leaves_a_note_and_the_cell_runs_again(
     opened.run(0)
     opened.run(1)
     opened.page.wait_for_selector(".mes-explorer[data-ready]")
-    opened.ask(
-        "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
-    )
+    opened.ask("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     opened.page.wait_for_selector(".mes-explorer.mes-gone")
     assert "run the cell again" in opened.page.locator(".mes-status").inner_text()
     opened.page.locator(".mes-node").first.click()

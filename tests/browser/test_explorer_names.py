@@ -53,10 +53,12 @@ def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
         opened.say(f"shown = batches[{number}]\nexplorer.timeline_view.filter = {{}}")
         opened.say("explorer.refresh()")
         opened.sees(
-            "(title) => document.querySelector('.mes-graph .mes-heading').textContent === title", opened.value("explorer.graph_view.data['title']"),
+            "(title) => document.querySelector('.mes-graph .mes-heading').textContent === title",
+            opened.value("explorer.graph_view.data['title']"),
         )
         opened.sees(
-            "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label", opened.value("explorer.timeline_view.data['alt']"),
+            "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label",
+            opened.value("explorer.timeline_view.data['alt']"),
         )
         assert opened.ask(VISIT, [True, 100]) == 500
         assert opened.ask(VISIT, [False, 250]) == 500

@@ -49,9 +49,7 @@ def parsers(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     watched.page.goto(empty.as_uri())
     for package in ("mermaid", "@viz-js/viz"):
         watched.page.add_script_tag(content=text_of(package))
-    ask(
-        watched.page, "mermaid.initialize({ startOnLoad: false, maxTextSize: 1e7, maxEdges: 1e5 })"
-    )
+    ask(watched.page, "mermaid.initialize({ startOnLoad: false, maxTextSize: 1e7, maxEdges: 1e5 })")
     yield watched
     context.close()
     assert watched.did == []
@@ -83,9 +81,7 @@ def test_graphviz_reads_a_graph_with_all_its_names_and_edges(parsers: Sentinel) 
     labels, edges = ask(parsers.page, READ, made.to_dot())
     assert sorted(labels) == sorted(node.label for node in made.nodes)
     assert edges == len(made.edges)
-    drawn = ask(parsers.page, 
-        "(text) => viz.renderString(text, {format: 'svg'})", made.to_dot()
-    )
+    drawn = ask(parsers.page, "(text) => viz.renderString(text, {format: 'svg'})", made.to_dot())
     assert all(f">{node.label}<" in drawn for node in made.nodes)
 
 
