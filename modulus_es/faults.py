@@ -67,6 +67,11 @@ class Network:
 
     @loss.setter
     def loss(self, part: float) -> None:
+        if part == 1:
+            raise ValueError(
+                "loss is a part of the messages, below 1: what is lost is sent again until it "
+                "arrives. To stop all messages, use network.partition(...)"
+            )
         self._loss = _part(part, "loss")
         self._changed()
 
@@ -178,11 +183,8 @@ class Network:
 
 
 def _part(part: float, name: str) -> float:
-    if not 0 <= part < 1:
-        raise ValueError(
-            f"{name} is a part of the messages, from 0 to below 1, not {part!r}; "
-            "to stop them all, use network.partition(...)"
-        )
+    if not isinstance(part, int | float) or not 0 <= part <= 1:
+        raise ValueError(f"{name} is a part of the messages, from 0 to 1, not {part!r}")
     return float(part)
 
 

@@ -219,12 +219,34 @@ async def test_what_was_on_its_way_is_not_overtaken_when_the_network_gets_well()
 
 
 @pytest.mark.parametrize("knob", ["loss", "duplicates", "reorder"])
-@pytest.mark.parametrize("part", [-0.1, 1, 1.5, float("nan")])
-def test_a_knob_that_is_no_part_is_refused(knob: str, part: float) -> None:
+@pytest.mark.parametrize("part", [-0.1, 1.5, float("nan"), "half"])
+def test_a_knob_that_is_no_part_is_refused(knob: str, part: Any) -> None:
     network = System(seed=7).network
     with pytest.raises(ValueError, match=f"{knob} is a part of the messages"):
         setattr(network, knob, part)
     assert network.perfect
+
+
+def test_not_all_messages_can_be_lost_because_they_are_sent_again_until_they_arrive() -> None:
+    network = System(seed=7).network
+    with pytest.raises(ValueError, match=r"below 1: .* use network\.partition"):
+        network.loss = 1
+    assert network.perfect
+
+
+async def test_all_messages_may_come_twice_and_have_their_effect_once() -> None:
+    system, sender, hearers = world(duplicates=1)
+    await publish(sender, 5)
+    await system.run()
+    assert noted(hearers[0]) == list(range(5))
+    assert system.ledger()["duplicates"].tolist() == [1] * len(system.ledger())
+
+
+async def test_all_messages_may_be_overtaken() -> None:
+    system, sender, hearers = world(reorder=1)
+    await publish(sender, 5)
+    await system.run()
+    assert sorted(noted(hearers[0])) == list(range(5))
 
 
 def test_a_knob_that_there_is_not_is_refused() -> None:
