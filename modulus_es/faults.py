@@ -182,7 +182,7 @@ class Network:
         return f"Network({', '.join(said) or 'perfect'})"
 
 
-def _part(part: float, name: str) -> float:
+def _part(part: object, name: str) -> float:
     if not isinstance(part, int | float) or not 0 <= part <= 1:
         raise ValueError(f"{name} is a part of the messages, from 0 to 1, not {part!r}")
     return float(part)

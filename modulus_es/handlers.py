@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from inspect import Parameter, isawaitable, isclass, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -78,7 +78,7 @@ class Handler:
             raise HandlerSignatureError(f"a handler is a function or a class, not {target!r}")
         self.target, self.message = target, message
         self.name = handler_name(target, name)
-        self.place = (getattr(target, "__module__", ""), getattr(target, "__qualname__", self.name))
+        self.place = _place(target, self.name)
         self.type_name = stable_name(message)
         self.order, self.phase, self.retry, self.ordered = order, phase, retry, ordered
         self.options = options or {}
@@ -93,6 +93,10 @@ class Handler:
                 f"{self.type_name}"
             )
         skip = 1 if self.is_class else 0
+        if retry is not None and not isinstance(retry, Retry):
+            raise HandlerSignatureError(
+                f"{self.name}: retry= takes a Retry, such as Retry(attempts=3), not {retry!r}"
+            )
         _check_takes_message(self.name, function, skip, message)
         if self.is_class:
             _check_same(self.name, bound_messages(target), message)
@@ -185,6 +189,30 @@ one: give name=
     if not NAME.fullmatch(name):
         raise HandlerSignatureError(f"{name!r} is not a stable name for a handler")
     return name
+
+
+def meant(said: Any, handlers: Iterable[Handler]) -> list[Handler]:
+    """The handlers that somebody means by a name, or by the function or class itself.
+
+    Under whatever ``name=`` it was registered, and also when its cell ran again.
+    """
+    held = list(handlers)
+    if isinstance(said, str):
+        return [handler for handler in held if handler.name == said]
+    place = _place(said, "")
+    same = [handler for handler in held if handler.target == said]
+    if same or "<lambda>" in place[1]:
+        return same
+    return [handler for handler in held if handler.place == place]
+
+
+def said_handler(said: Any) -> str:
+    """How somebody's name, function or class of a handler is shown."""
+    return repr(qualified_name(said) if hasattr(said, "__qualname__") else said)
+
+
+def _place(target: Any, name: str) -> tuple[str, str]:
+    return getattr(target, "__module__", ""), getattr(target, "__qualname__", name)
 
 
 def _check_takes_message(name: str, function: Callable[..., Any], skip: int, message: Any) -> None:

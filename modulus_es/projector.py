@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modulus_es.clock import to_utc
 from modulus_es.domain import Aggregate
 from modulus_es.errors import HandlerSignatureError, ProjectionError
-from modulus_es.handlers import Handler, handler_name
+from modulus_es.handlers import Handler, meant, said_handler
 from modulus_es.ids import text
 from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
@@ -145,10 +145,14 @@ async def _aggregate_at(module: Module, event: Any, aggregate: Any) -> Any:
 
 async def replay(module: Module, projector: Any, since: datetime | int | None) -> int:
     """Project history again into the outbox; see `Module.replay`."""
-    name = projector if isinstance(projector, str) else handler_name(projector)
     dispatcher = module.dispatcher
-    if not any(p.name == name for each in dispatcher.projectors.values() for p in each):
-        raise HandlerSignatureError(f"{module.name} has no projector {name!r}")
+    held = [each for projectors in dispatcher.projectors.values() for each in projectors]
+    names = {each.name for each in meant(projector, held)}
+    if not names:
+        known = ", ".join(dict.fromkeys(each.name for each in held)) or "none"
+        raise HandlerSignatureError(
+            f"{module.name} has no projector {said_handler(projector)}; it has {known}"
+        )
     if since is not None and not isinstance(since, datetime | int):
         raise TypeError(f"since= is a time or a position, not {since!r}")
     from_time = to_utc(since, "since") if isinstance(since, datetime) else None
@@ -158,7 +162,7 @@ async def replay(module: Module, projector: Any, since: datetime | int | None) -
     for stored in module.stored_events(from_position):
         cls = module.registry.get(stored.topic)
         wanted = () if cls is None else dispatcher.projectors_of(cls)
-        wanted = tuple(p for p in wanted if p.name == name)
+        wanted = tuple(each for each in wanted if each.name in names)
         if not wanted:
             continue
         event = module.mapper.to_domain_event(stored)

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modulus_es.domain import Aggregate, DomainEvent, RecordedEvent
+from modulus_es.domain import Aggregate, DomainEvent, RecordedEvent, event_classes
 from modulus_es.errors import (
     DefinitionError,
     DuplicateHandlerError,
     HandlerSignatureError,
     NameClashError,
 )
-from modulus_es.handlers import Handler, first_message, handler_name
+from modulus_es.handlers import Handler, first_message, handler_name, meant, said_handler
 from modulus_es.messages import (
     Command,
     IntegrationEvent,
@@ -75,19 +75,19 @@ class Registrations:
 
     def forget(self, handler: Any) -> None:
         """Remove a handler or projector; see `Module.forget`."""
-        name = handler if isinstance(handler, str) else handler_name(handler)
         module = self._module
-        before = len(list(self.all()))
-        for request, held in tuple(self.requests.items()):
-            if held.name == name:
-                del self.requests[request]
-        for subscribers in self.subscribers.values():
-            subscribers.pop(name, None)
+        gone = meant(handler, (held for _, held in self.all()))
+        if not gone:
+            raise DefinitionError(f"{module.name} has no handler {said_handler(handler)}")
+        for held in gone:
+            if self.requests.get(held.type_name) is held:
+                del self.requests[held.type_name]
+            subscribers = self.subscribers.get(held.type_name, {})
+            if subscribers.get(held.name) is held:
+                del subscribers[held.name]
         for registered in (module.dispatcher.handlers, module.dispatcher.projectors):
             for handlers in registered.values():
-                handlers[:] = [h for h in handlers if h.name != name]
-        if len(list(self.all())) == before:
-            raise DefinitionError(f"{module.name} has no handler {name!r}")
+                handlers[:] = [held for held in handlers if held not in gone]
         module.system.forget_roads()
         module.dispatcher.changed()
         module.consumer.changed()
@@ -118,10 +118,11 @@ class Registrations:
 
     def _add_handler(self, call: Call, target: Any, options: dict[str, Any]) -> Any:
         method = "project" if call == "projects" and hasattr(target, "project") else "handle"
-        if isinstance(target, type) and not hasattr(target, method):
+        if not callable(target) or (isinstance(target, type) and not hasattr(target, method)):
+            what = qualified_name(target) if isinstance(target, type) else repr(target)
             raise HandlerSignatureError(
-                f"{qualified_name(target)} is neither the class of a message nor a handler class "
-                f"with a method {method}() for @{self._module.name}.{call}()"
+                f"{what} is neither the class of a message nor a handler class "
+                f"with a method {method}() for @{self._module.name}.{call}(){_hint(target)}"
             )
         message = first_message(target)
         if not issubclass(message, (Message, DomainEvent)):
@@ -181,12 +182,12 @@ class Registrations:
     def _subscribe(
         self, target: Any, message: Any, *, phase: str | None = None, **said: Any
     ) -> None:
+        handler = self._make(target, message, **said)
         if phase is not None:
             raise HandlerSignatureError(
-                f"{handler_name(target, said.get('name'))}: {stable_name(message)} comes over the "
-                "bus, after the commit; phases are for domain events"
+                f"{handler.name}: {handler.type_name} comes over the bus, after the commit; "
+                "phases are for domain events"
             )
-        handler = self._make(target, message, **said)
         module = self._module
         module.system.contracts.check(message)
         held = self.subscribers.get(handler.type_name, {}).get(handler.name)
@@ -206,14 +207,14 @@ class Registrations:
         ordered: bool = True,
         name: str | None = None,
     ) -> None:
-        if retry is not None or not ordered:
-            raise HandlerSignatureError(
-                f"{handler_name(target, name)}: a domain event's handler runs once, in order, "
-                "awaited by the caller; what must not be missed goes through a projector"
-            )
         if phase not in ("before_commit", "after_commit"):
             raise ValueError(f"a phase is before_commit or after_commit, not {phase!r}")
         handler = self._make(target, message, name=name, phase=phase)
+        if retry is not None or not ordered:
+            raise HandlerSignatureError(
+                f"{handler.name}: a domain event's handler runs once, in order, awaited by the "
+                "caller; what must not be missed goes through a projector"
+            )
         self._put(self._module.dispatcher.handlers, handler)
 
     def _project(self, target: Any, message: Any, **said: Any) -> None:
@@ -255,3 +256,10 @@ class Registrations:
             f"{held.place[0]}; one of that name from {handler.place[0]} is another: rename one, or "
             "give name="
         )
+
+
+def _hint(target: Any) -> str:
+    if not isinstance(target, type) or not issubclass(target, Aggregate):
+        return ""
+    names = ", ".join(sorted(stable_name(each) for each in event_classes(target)))
+    return f"; {qualified_name(target)} is an aggregate: name one of its events, {names}"

@@ -675,6 +675,56 @@ def test_forgetting_what_is_not_there_is_an_error(orders: Module) -> None:
         orders.forget("ping")
 
 
+async def test_a_handler_with_a_pinned_name_is_forgotten_by_its_function(orders: Module) -> None:
+    def ping(command: Ping) -> str:
+        return "pong"
+
+    orders.handles(Ping, name="pinned")(ping)
+    orders.forget(ping)
+    assert list(orders.handlers()) == []
+
+
+def test_of_handlers_made_by_one_function_only_the_one_that_is_meant_is_forgotten(
+    orders: Module,
+) -> None:
+    def made() -> Any:
+        def ping(command: Ping) -> str:
+            return "pong"
+
+        return ping
+
+    one, other = made(), made()
+    orders.on(OrderCreated, name="one")(lambda created: None)
+    orders.handles(Ping, name="made")(one)
+    orders.on(OrderCreated, name="other")(other_handler := lambda created: None)
+    orders.forget(other_handler)
+    assert [handler.name for _, handler in orders.handlers()] == ["made", "one"]
+    orders.forget(other)
+    assert [handler.name for _, handler in orders.handlers()] == ["one"]
+
+
+@pytest.mark.parametrize("wrong", [5, "Ping", None, Ping()], ids=repr)
+def test_what_is_no_class_of_a_message_is_refused_as_such(orders: Module, wrong: Any) -> None:
+    with pytest.raises(HandlerSignatureError, match="is neither the class of a message"):
+        orders.handles(wrong)
+
+
+def test_an_aggregate_in_place_of_its_event_is_refused_naming_its_events(orders: Module) -> None:
+    with pytest.raises(HandlerSignatureError, match=r"name one of its events, .*Order\.Placed"):
+        orders.on(Order)
+
+
+@pytest.mark.parametrize("call", ["handles", "on"])
+def test_a_retry_that_is_no_retry_is_refused_by_the_handlers_name(
+    orders: Module, call: str
+) -> None:
+    def pong(message: Any) -> None: ...
+
+    message = Ping if call == "handles" else OrderCreated
+    with pytest.raises(HandlerSignatureError, match=r"pong: retry= takes a Retry, .* not 3"):
+        getattr(orders, call)(message, retry=3)(pong)
+
+
 async def test_a_handler_may_take_what_only_the_function_around_it_knows(
     system: System, orders: Module
 ) -> None:

@@ -356,6 +356,24 @@ async def test_replaying_a_projector_that_is_not_there_is_an_error(orders: Modul
         await orders.replay(one)
 
 
+@pytest.mark.parametrize("said", [one, "pinned"], ids=["function", "name"])
+async def test_a_pinned_projector_is_replayed_by_its_function_and_by_its_name(
+    orders: Module, said: Any
+) -> None:
+    await orders.save(Order(3))
+    orders.projects(Order.Placed, name="pinned")(one)
+    assert await orders.replay(said) == 1
+    assert bodies(orders) == [b'{"total":3}']
+
+
+async def test_a_replay_of_nothing_registered_says_which_projectors_there_are(
+    orders: Module,
+) -> None:
+    orders.projects(Order.Placed, name="pinned")(one)
+    with pytest.raises(HandlerSignatureError, match="no projector 'several'; it has pinned"):
+        await orders.replay(several)
+
+
 async def test_a_replay_since_something_else_is_refused(orders: Module) -> None:
     orders.projects(Order.Placed)(one)
     with pytest.raises(TypeError, match="a time or a position"):
