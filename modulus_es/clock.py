@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Protocol
 
 from modulus_es.strands import current
@@ -25,8 +26,8 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The time, in UTC."""
 
-    def sleep(self, seconds: float) -> Awaitable[None]:
-        """Wait so many seconds of this clock."""
+    def sleep(self, seconds: float | timedelta) -> Awaitable[None]:
+        """Wait so many seconds of this clock, or so long."""
 
 
 def to_utc(moment: datetime, what: str = "a time") -> datetime:
@@ -53,6 +54,25 @@ def to_utc(moment: datetime, what: str = "a time") -> datetime:
     )
 
 
+def seconds_in(span: float | timedelta, what: str = "a wait") -> float:
+    """How many seconds a span of time has, which may be said as their number.
+
+    >>> seconds_in(timedelta(minutes=1))
+    60.0
+    >>> seconds_in("soon")
+    Traceback (most recent call last):
+        ...
+    TypeError: a wait is a number of seconds or a timedelta, not 'soon'
+    """
+    if isinstance(span, timedelta):
+        return span.total_seconds()
+    if not isinstance(span, int | float):
+        raise TypeError(f"{what} is a number of seconds or a timedelta, not {span!r}")
+    if not isfinite(span):
+        raise ValueError(f"{what} comes to an end, and {span!r} seconds do not")
+    return span
+
+
 class SystemClock:
     """The machine's clock, in UTC.
 
@@ -66,8 +86,9 @@ class SystemClock:
         """The machine's time, in UTC."""
         return datetime.now(UTC)
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait so many real seconds."""
+    async def sleep(self, seconds: float | timedelta) -> None:
+        """Wait so many real seconds, or so long."""
+        seconds = seconds_in(seconds)
         strand = current.get()
         if strand is not None and strand.scheduler.clock is self:
             await strand.scheduler.sleep(seconds)
@@ -106,8 +127,9 @@ class VirtualClock:
         """Go forward to ``moment``; never back."""
         self.moment = max(self.moment, to_utc(moment))
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait so many virtual seconds."""
+    async def sleep(self, seconds: float | timedelta) -> None:
+        """Wait so many virtual seconds, or so long."""
+        seconds = seconds_in(seconds)
         if seconds <= 0:
             return
         if self._sleep is None:

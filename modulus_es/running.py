@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from modulus_es.clock import Clock, to_utc
+from modulus_es.clock import Clock, seconds_in, to_utc
 from modulus_es.steps import Pending, Run, Step
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ class Running:
 
     def advance(self, seconds: float | timedelta) -> Pending[Run]:
         """Run for so many seconds of virtual time, or so long; await it."""
-        if isinstance(seconds, timedelta):
-            seconds = seconds.total_seconds()
-        return Pending(f"system.advance({seconds!r})", lambda: self._advance(seconds))
+        span = seconds_in(seconds, "advance()")
+        return Pending(f"system.advance({span!r})", lambda: self._advance(span))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -80,6 +79,8 @@ class Running:
         if isinstance(until, timedelta):
             until = self.clock.now() + until
         elif until is not None:
+            if not isinstance(until, datetime):
+                raise TypeError(f"until is a moment or a timedelta from now, not {until!r}")
             until = to_utc(until, "until")
         return await self.scheduler.run(until, self._limit() if limit is None else limit)
 

@@ -68,7 +68,8 @@ class Services:
         """Make one for the whole system, when it is first needed.
 
         ``provider`` is a class, a factory or an instance; without one,
-        ``service`` itself is the class. Returns ``service``, so it decorates
+        ``service`` itself is the class. What a factory does after its ``yield``
+        happens in ``await system.close()``. Returns ``service``, so it decorates
         a class as well. Raises `ServiceLifetimeError` where it would keep
         something scoped or contextual, `ServiceError` where it cannot be made.
 
@@ -253,6 +254,7 @@ def _registration(lifetime: Lifetime, service: Any, provider: Any) -> Registrati
     name = label(service)
     if provider is ...:
         provider = service
+    provider = _without_contextlib(provider)
     kind = _kind(provider)
     if kind == "class" and is_abstract(get_origin(provider) or provider):
         raise ServiceError(
@@ -273,6 +275,12 @@ def _registration(lifetime: Lifetime, service: Any, provider: Any) -> Registrati
         if parameter.annotation is NO_DEFAULT and parameter.problem:
             raise ServiceError(f"{name}: parameter {parameter.name} {parameter.problem}")
     return registration
+
+
+def _without_contextlib(provider: Any) -> Any:
+    """The generator that ``@contextmanager`` or ``@asynccontextmanager`` stands around."""
+    made_by = getattr(provider, "__globals__", {}).get("__name__")
+    return provider.__wrapped__ if made_by == "contextlib" else provider
 
 
 def _kind(provider: Any) -> Kind:

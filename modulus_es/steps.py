@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -173,3 +173,21 @@ class Pending(Coroutine[Any, Any, T]):
 
     def __repr__(self) -> str:
         return f"<{self._call} has not happened yet: write `await {self._call}`>"
+
+
+class Closed(Awaitable[None]):
+    """What is closed already; awaiting it cleans up what singletons hold, too.
+
+    >>> from modulus_es import System
+    >>> System(seed=7).close()
+    <closed; `await system.close()` cleans up singletons, too>
+    """
+
+    def __init__(self, clean_up: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._clean_up = clean_up
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._clean_up().__await__()
+
+    def __repr__(self) -> str:
+        return "<closed; `await system.close()` cleans up singletons, too>"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from modulus_es import ambient
@@ -31,6 +31,7 @@ from modulus_es.retry import Retry
 from modulus_es.routing import Routing
 from modulus_es.running import Running
 from modulus_es.services import Services
+from modulus_es.steps import Closed
 from modulus_es.surrounding import Surrounding, with_behaviors
 from modulus_es.trace import Trace
 from modulus_es.turns import Turns
@@ -87,12 +88,12 @@ class System(Routing, Running, Looking):
         if clock is not None and start is not None:
             raise ValueError("give start= or clock=: a clock knows its own time")
         self._drawn = seed is None
-        self.seed = SystemRandom().getrandbits(32) if seed is None else seed
+        self.seed = SystemRandom().getrandbits(32) if seed is None else _checked_seed(seed)
         self._ids = Ids(self.seed)
         self.random = Random(f"modulus_es:{self.seed}")
         self._databases: dict[str, Database] = {}
         self._store_url = store
-        self.clock: Clock = clock or self._virtual_clock(start)
+        self.clock: Clock = self._virtual_clock(start) if clock is None else _checked_clock(clock)
         self._database(store)
         self.trace = Trace(trace)
         from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
@@ -139,7 +140,7 @@ class System(Routing, Running, Looking):
         """
         module = self._modules.get(name)
         if module is None:
-            if not NAME.fullmatch(name):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise DefinitionError(
                     f"{name!r} is no name for a module: use letters, digits, '_', '-' and '.'"
                 )
@@ -224,10 +225,14 @@ class System(Routing, Running, Looking):
                 count += dropped
         return count
 
-    def close(self) -> None:
-        """Let go of the stores' files and connections."""
+    def close(self) -> Closed:
+        """Let go of the stores' files and connections.
+
+        Awaited, it runs the clean-ups of singletons too, the newest first.
+        """
         for database in self._databases.values():
             database.close()
+        return Closed(self.services.aclose)
 
     # Being looked at
 
@@ -284,7 +289,7 @@ class System(Routing, Running, Looking):
         return VirtualClock(SystemClock().now() if start is None and self._drawn else start)
 
     def _database(self, url: str) -> Database:
-        database = self._databases.get(url)
+        database = self._databases.get(str(url))
         if database is None:
             database = self._databases[url] = _open(url)
             self._ids.enter_session(*(d.session for d in self._databases.values()))
@@ -299,6 +304,18 @@ class System(Routing, Running, Looking):
 
             return MemoryTransport(self.network, self.trace, self.scheduler)
         raise TransportURLError(f"no transport answers to {_redacted(url)!r}; there is: memory://")
+
+
+def _checked_seed(seed: object) -> int:
+    if not isinstance(seed, int):
+        raise TypeError(f"a seed is an integer, not {seed!r}")
+    return seed
+
+
+def _checked_clock(clock: Any) -> Clock:
+    if isinstance(clock, type) or not callable(getattr(clock, "now", None)):
+        raise TypeError(f"clock= takes a clock, such as SystemClock(), not {clock!r}")
+    return cast("Clock", clock)
 
 
 def _open_memory(url: str) -> Database:
@@ -320,7 +337,7 @@ _STORES: dict[str, Callable[[str], Database]] = {"memory": _open_memory, "sqlite
 
 
 def _open(url: str) -> Database:
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, _ = str(url).partition("://")
     opener = _STORES.get(scheme) if separator else None
     if opener is None:
         known = ", ".join(f"{name}://" for name in _STORES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from talking import Note, Said, at, pair
@@ -124,7 +125,7 @@ async def test_a_run_until_a_moment_without_a_time_zone_is_refused() -> None:
 
 async def test_a_run_until_what_is_no_time_is_refused() -> None:
     system, _, _ = pair()
-    with pytest.raises(TypeError, match="until is a datetime with a time zone, not 5"):
+    with pytest.raises(TypeError, match="until is a moment or a timedelta from now, not 5"):
         await system.run(until=5)  # type: ignore[arg-type]
 
 
@@ -147,6 +148,41 @@ async def test_advance_runs_for_so_many_seconds() -> None:
     assert (heard, system.now()) == ([], at(2.5))
     await system.advance(0.5)
     assert (heard, system.now()) == ([1], at(3))
+
+
+@pytest.mark.parametrize("span", ["soon", None, float("nan"), float("inf")], ids=repr)
+async def test_an_advance_or_a_wait_by_what_is_no_span_of_time_is_refused(span: Any) -> None:
+    system = System(seed=7)
+    with pytest.raises((TypeError, ValueError), match=r"advance\(\) (is a number|comes to an end)"):
+        await system.advance(span)
+    with pytest.raises((TypeError, ValueError), match=r"a wait (is a number|comes to an end)"):
+        await system.clock.sleep(span)
+    assert system.now() == START
+
+
+async def test_a_wait_may_be_a_timedelta() -> None:
+    system = System(seed=7)
+    await system.clock.sleep(timedelta(minutes=1))
+    assert system.now() == START + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": "seven"}, "a seed is an integer, not 'seven'"),
+        ({"seed": 1.5}, "a seed is an integer, not 1.5"),
+        ({"clock": SystemClock}, r"clock= takes a clock, such as SystemClock\(\), not <class"),
+        ({"clock": 5}, r"clock= takes a clock, such as SystemClock\(\), not 5"),
+        ({"store": 5}, "no store answers to '5'"),
+        ({"transport": 5}, "no transport answers to '5'"),
+    ],
+    ids=repr,
+)
+def test_what_a_system_cannot_be_made_of_is_refused_by_name(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((TypeError, ModulusError), match=said):
+        System(**given)
 
 
 async def test_time_does_not_advance_backwards() -> None:

@@ -10,12 +10,14 @@ import types
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, NewType, Protocol, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modulus_es import System
 from modulus_es.errors import (
     HandlerSignatureError,
     ServiceError,
@@ -923,6 +925,50 @@ class TestCleaningUp:
         with pytest.raises(ExceptionGroup) as caught:
             asyncio.run(scenario(2))
         assert isinstance(caught.value.exceptions[0], ServiceError)
+
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    def test_a_context_manager_of_contextlib_is_the_factory_that_it_stands_around(
+        self, kind: str
+    ) -> None:
+        log: list[str] = []
+
+        @contextmanager
+        def sync() -> Iterator[Session]:
+            yield Session()
+            log.append("cleaned up")
+
+        @asynccontextmanager
+        async def asynchronous() -> AsyncIterator[Session]:
+            yield Session()
+            log.append("cleaned up")
+
+        async def scenario() -> None:
+            services = new_services()
+            services.scoped(Session, {"sync": sync, "async": asynchronous}[kind])
+            async with services.open_scope() as scope:
+                assert isinstance(await acall(services, take_session, scope), Session)
+                assert log == []
+
+        asyncio.run(scenario())
+        assert log == ["cleaned up"]
+
+    def test_closing_the_system_cleans_up_singletons_when_awaited(self) -> None:
+        log: list[str] = []
+
+        async def session() -> AsyncIterator[Session]:
+            yield Session()
+            log.append("cleaned up")
+
+        async def scenario() -> None:
+            system = System(seed=7)
+            system.services.singleton(Session, session)
+            await acall(system.services, take_session, None)
+            closed = system.close()
+            assert log == []
+            await closed
+
+        asyncio.run(scenario())
+        assert log == ["cleaned up"]
 
     def test_a_factory_that_answers_a_coroutine_or_generator_is_refused(self) -> None:
         async def coroutine() -> Session:
