@@ -14,7 +14,7 @@ import eventsourcing.domain as es
 from modulus_es import ambient
 from modulus_es.applying import apply_of, init_of
 from modulus_es.naming import define
-from modulus_es.records import readable, refuse_reserved, settle_annotations
+from modulus_es.records import as_record, readable, refuse_reserved, settle_annotations
 
 if TYPE_CHECKING:
     from modulus_es.domain import Aggregate
@@ -71,7 +71,7 @@ class DomainEvent:
             made.__annotations__ = {"id": UUID, "occurred_on_utc": datetime, **own}
             made.id = field(kw_only=True, default_factory=ambient.new_id)
             made.occurred_on_utc = field(kw_only=True, default_factory=ambient.now)
-        dataclass(frozen=True, repr=False)(cls)
+        as_record(cls)
 
     __repr__ = readable
 
@@ -102,7 +102,7 @@ class _EventType(es.MetaDomainEvent):
                 annotations[name] = Any
         made: Any = type.__new__(cls, clsname, bases, namespace, **kwargs)
         made.__own_init__ = "__init__" in namespace
-        made = dataclass(frozen=True, repr=False)(made)
+        made = as_record(made)
         made.__signature__ = signature(made.__init__)
         return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import (
     Any,
@@ -22,7 +22,13 @@ from modulus_es import ambient
 from modulus_es.definition import Upcast, as_upcasts
 from modulus_es.errors import HandlerSignatureError
 from modulus_es.naming import define, qualified_name
-from modulus_es.records import check_fields, readable, refuse_reserved, settle_annotations
+from modulus_es.records import (
+    as_record,
+    check_fields,
+    readable,
+    refuse_reserved,
+    settle_annotations,
+)
 
 T = TypeVar("T")
 
@@ -57,7 +63,7 @@ class Message:
         if is_contract:
             refuse_reserved(cls, CONTRACT)
         if Message not in cls.__bases__ or cls.__base_fields__:
-            dataclass(frozen=True, repr=False)(cls)
+            as_record(cls)
         if is_contract:
             check_fields(cls)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from modulus_es.errors import ReservedFieldError, UnsupportedFieldError
+from modulus_es.errors import DefinitionError, ReservedFieldError, UnsupportedFieldError
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.signatures import names_around
 
@@ -21,6 +21,32 @@ def readable(self: Any) -> str:
     state = vars(self)
     own = (f.name for f in fields(cls) if f.name not in cls.__base_fields__ and f.name in state)
     return f"{qualified_name(cls)}({', '.join(f'{name}={state[name]!r}' for name in own)})"
+
+
+def as_record(cls: type[Any]) -> type[Any]:
+    """The class as a frozen dataclass.
+
+    Raises `DefinitionError` for what no dataclass can be, such as a list for a default.
+    """
+    try:
+        return dataclass(frozen=True, repr=False)(cls)
+    except (TypeError, ValueError) as error:
+        said = _shared_default(cls, str(error)) or f" cannot be a record: {error}"
+        raise DefinitionError(f"{qualified_name(cls)}{said}") from None
+
+
+def _shared_default(cls: type[Any], refusal: str) -> str:
+    """What is wrong with the list, dictionary or set that dataclasses refuse as a default."""
+    for name in get_annotations(cls):
+        if f" for field {name} " in refusal:
+            default = cls.__dict__[name]
+            kind = type(default).__name__
+            made = f"lambda: {default!r}" if default else kind
+            return (
+                f".{name} has a {kind} for a default, which all its objects would share: write "
+                f"field(default_factory={made}), with field from dataclasses"
+            )
+    return ""
 
 
 def codec_of(cls: type[Any]) -> RecordCodec:

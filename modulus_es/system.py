@@ -140,10 +140,7 @@ class System(Routing, Running, Looking):
         """
         module = self._modules.get(name)
         if module is None:
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise DefinitionError(
-                    f"{name!r} is no name for a module: use letters, digits, '_', '-' and '.'"
-                )
+            _checked_name(name)
             url = store or self._store_url
             module = self._modules[name] = Module(self, name, self._database(url).store(name))
             relay = self.new_relay(module)
@@ -310,6 +307,13 @@ def _checked_seed(seed: object) -> int:
     if not isinstance(seed, int):
         raise TypeError(f"a seed is an integer, not {seed!r}")
     return seed
+
+
+def _checked_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise DefinitionError(
+            f"{name!r} is no name for a module: use letters, digits, '_', '-' and '.'"
+        )
 
 
 def _checked_clock(clock: Any) -> Clock:

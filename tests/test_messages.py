@@ -15,7 +15,9 @@ import pytest
 
 from modulus_es import (
     Command,
+    DefinitionError,
     DeserializationError,
+    DomainEvent,
     Envelope,
     IntegrationEvent,
     Module,
@@ -452,3 +454,24 @@ def test_anything_that_is_not_exactly_an_envelope_is_refused(part: bytes, instea
 def test_an_envelope_beyond_the_size_limit_is_not_even_read() -> None:
     with pytest.raises(DeserializationError, match=f"at most {SIZE_LIMIT}"):
         Envelope.from_bytes(b" " * (SIZE_LIMIT + 1))
+
+
+@pytest.mark.parametrize("base", [Command, IntegrationEvent, DomainEvent], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [([], "default_factory=list"), ({"a": 1}, r"default_factory=lambda: \{'a': 1\}")],
+    ids=["empty", "filled"],
+)
+def test_a_default_that_all_would_share_is_refused_saying_what_to_write(
+    base: Any, default: Any, said: str
+) -> None:
+    with pytest.raises(DefinitionError, match=rf"Tagged\.tags has a .*{said}"):
+        type("Tagged", (base,), {"__annotations__": {"tags": type(default)}, "tags": default})
+
+
+def test_a_field_without_a_default_behind_one_that_has_it_is_refused_by_class() -> None:
+    with pytest.raises(DefinitionError, match=r"Priced cannot be a record: .*'total' follows"):
+
+        class Priced(IntegrationEvent):
+            note: str = ""
+            total: int

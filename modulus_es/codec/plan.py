@@ -55,6 +55,7 @@ def misread(error: Exception) -> MisfitError:
         message = f"a key of it: {message}"
     if message.startswith("Object missing required field"):
         path += f".{message.split('`')[1]}"
+        message += ": give it a default, or upcast what was recorded without it"
     return MisfitError(message).at(path)
 
 
