@@ -50,22 +50,27 @@ class Mediator:
         """The mediator as it is inside a unit of work."""
         return Mediator(self._module, uow)
 
-    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+    def send(
+        self, command: Command[T], *, retry_conflicts: int | None = None
+    ) -> Coroutine[Any, Any, Result[T]]:
         """Let a command happen, in a unit of work of its own; await it.
 
         It answers `Failure` where the handler did, and the conflict where others
-        were faster ``retry_conflicts`` times. Raises `HandlerNotFoundError`,
+        were faster more than ``retry_conflicts`` times: what is said here, else to
+        ``handles``, else to the `System`. Raises `HandlerNotFoundError`,
         whatever the handler raised, and `PublishError`, whose ``result`` says
         that the command did happen.
         """
-        return self.bring(self._handler(command, Command, "send"), command)
+        return self.bring(self._handler(command, Command, "send"), command, retry_conflicts)
 
-    def bring(self, handler: Handler, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+    def bring(
+        self, handler: Handler, command: Command[T], retry_conflicts: int | None
+    ) -> Coroutine[Any, Any, Result[T]]:
         """Bring a command to its handler, which is known; what `send` says holds here too."""
         if behaviors := self._behaviors():
-            proceed = partial(self._send, handler, command)
+            proceed = partial(self._send, handler, command, retry_conflicts)
             return self._surrounded(behaviors, command, proceed)
-        return self._send(handler, command, takes_turn=self._uow is None)
+        return self._send(handler, command, retry_conflicts, takes_turn=self._uow is None)
 
     def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
         """Ask a question, in a unit of work that must not change anything; await it."""
@@ -149,7 +154,12 @@ class Mediator:
         return await surround(tuple(behaviors), request, innermost, self, self._module, self._uow)
 
     async def _send(
-        self, handler: Handler, command: Command[Any], *, takes_turn: bool = False
+        self,
+        handler: Handler,
+        command: Command[Any],
+        retries: int | None,
+        *,
+        takes_turn: bool = False,
     ) -> Result[Any]:
         if takes_turn and self._module.system.turns.due():
             await give_way()
@@ -159,8 +169,10 @@ class Mediator:
             try:
                 return await run(command, self._uow, attempt)
             except ConcurrencyError as error:
-                retries = self._module.system.retry_conflicts
-                if attempt > handler.options.get("retry_conflicts", retries):
+                if retries is None:
+                    usual = self._module.system.retry_conflicts
+                    retries = handler.options.get("retry_conflicts", usual)
+                if attempt > retries:
                     return Failure(Error.conflict(str(error)))
                 attempt += 1
 

@@ -80,9 +80,11 @@ class Module:
 
     # What it does
 
-    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+    def send(
+        self, command: Command[T], *, retry_conflicts: int | None = None
+    ) -> Coroutine[Any, Any, Result[T]]:
         """`Mediator.send` of this module; await it."""
-        return self.mediator.send(command)
+        return self.mediator.send(command, retry_conflicts=retry_conflicts)
 
     def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
         """`Mediator.query` of this module; await it."""

@@ -44,15 +44,17 @@ class Routing:
         """A registration changed."""
         self._roads.clear()
 
-    def send(self, command: Command[T]) -> Coroutine[Any, Any, Result[T]]:
+    def send(
+        self, command: Command[T], *, retry_conflicts: int | None = None
+    ) -> Coroutine[Any, Any, Result[T]]:
         """Send a command to the module that handles it; await it, see `Mediator.send`."""
         self._live.raise_failure()
         road = self._roads.get(type(command))
         if road is None:
-            return self._route(command).mediator.send(command)
+            return self._route(command).mediator.send(command, retry_conflicts=retry_conflicts)
         module, handler = road
         module.check_not_stale()
-        return module.mediator.bring(handler, command)
+        return module.mediator.bring(handler, command, retry_conflicts)
 
     def query(self, query: Query[T]) -> Coroutine[Any, Any, Result[T]]:
         """Ask the module that can answer; await it, see `Mediator.query`."""

@@ -479,10 +479,11 @@ async def test_after_three_retries_a_conflict_is_the_answer(system: System, orde
 
 
 @pytest.mark.parametrize(
-    ("retries", "of_handler", "attempts"), [(0, None, 1), (1, None, 2), (3, 0, 1), (0, 2, 3)]
+    ("retries", "of_handler", "of_call", "attempts"),
+    [(0, None, None, 1), (1, None, None, 2), (3, 0, None, 1), (0, 2, None, 3), (3, 3, 0, 1)],
 )
-async def test_how_often_is_said_for_the_system_or_for_the_handler(
-    retries: int, of_handler: int | None, attempts: int
+async def test_how_often_is_said_for_the_system_for_the_handler_or_for_the_call(
+    retries: int, of_handler: int | None, of_call: int | None, attempts: int
 ) -> None:
     system = System(seed=7, retry_conflicts=retries)
     orders = system.module("orders")
@@ -498,8 +499,11 @@ async def test_how_often_is_said_for_the_system_or_for_the_handler(
         other.ship()
         await orders.save(other)
 
-    assert (await system.send(ShipOrder(order.id))).is_failure
-    assert len(calls) == attempts
+    for sender in (system, orders, orders.mediator):
+        calls.clear()
+        result = await sender.send(ShipOrder(order.id), retry_conflicts=of_call)
+        assert [error.kind for error in result.errors] == ["conflict"]
+        assert len(calls) == attempts
 
 
 # Bad input
