@@ -209,9 +209,7 @@ class OutboxRelay:
         if self._faults.armed:
             self._faults.reach("before_publish", self.module)
         # No transaction is open meanwhile: the claims were committed.
-        answers = await self._carried.awaited(
-            owner, self.transport.publish([_envelope(row) for row in rows])
-        )
+        answers = await self._published(owner, [_envelope(row) for row in rows])
         if owner != self.owner:
             return  # it died meanwhile, and the dead mark nothing
         if self._faults.armed:
@@ -227,6 +225,27 @@ class OutboxRelay:
             for row, error in zip(rows, answers, strict=True):
                 if error is not None:
                     await self._failed(owner, row, error, now)
+
+    async def _published(
+        self, owner: str, envelopes: Sequence[Envelope]
+    ) -> Sequence[Exception | None]:
+        """What became of each of them, also where the transport raises instead of saying so."""
+        try:
+            return await self._carried.awaited(owner, self.transport.publish(envelopes))
+        except Exception as error:
+            if len(envelopes) == 1 or isinstance(error, TransportUnavailableError):
+                return [error] * len(envelopes)
+        # One at a time finds out which it was; the others must not pay for it.
+        answers: list[Exception | None] = []
+        held: set[str] = set()
+        for envelope in envelopes:
+            answer: Exception | None = HeldBackError("an earlier message of its key failed")
+            if envelope.key not in held:
+                [answer] = await self._published(owner, [envelope])
+            if answer is not None:
+                held.add(envelope.key)
+            answers.append(answer)
+        return answers
 
     async def _failed(self, owner: str, row: OutboxRow, error: Exception, now: datetime) -> None:
         said = f"{type(error).__name__}: {error}"

@@ -272,6 +272,40 @@ async def test_a_transport_that_is_down_consumes_no_attempt_and_the_run_says_so(
     assert [(row.status, row.attempts) for row in sender.outbox] == [("pending", 0)] * 3
 
 
+async def test_a_transport_may_raise_that_it_is_down_instead_of_answering_it() -> None:
+    postman = Postman()
+
+    async def down() -> None:
+        raise TransportUnavailableError("connection refused")
+
+    postman.before = down
+    system, sender, _ = posting(postman)
+    await publish(sender, [1, 2])
+    run = await system.run()
+    assert run.blocked == ("sender: transport down: connection refused",)
+    assert [(row.status, row.attempts) for row in sender.outbox] == [("pending", 0)] * 2
+    assert len(postman.batches) == 1
+
+
+async def test_where_a_transport_raises_only_the_row_that_it_raises_for_fails() -> None:
+    postman = Postman()
+
+    async def break_down() -> None:
+        if any(number(envelope) == 1 for envelope in postman.batches[-1]):
+            raise ValueError("poison")
+
+    postman.before = break_down
+    system, sender, _ = posting(postman)
+    await publish(sender, [1, 2], key="one")
+    await publish(sender, [3, 4])
+    await system.run()
+    rows = [(number(row.envelope), row.status, row.attempts) for row in sender.outbox]
+    assert [row for row in rows if row[1] == "dead"] == [(1, "dead", 5)]
+    assert [attempts for n, _, attempts in rows if n != 1] == [1, 1, 1]
+    handed_over = [number(batch[0]) for batch in postman.batches if len(batch) == 1]
+    assert [n for n in handed_over if n != 1] == [3, 4, 2]
+
+
 async def test_the_next_run_tries_a_transport_that_was_down_at_once() -> None:
     postman = Postman(lambda _: TransportUnavailableError("down"))
     system, sender, _ = posting(postman)
