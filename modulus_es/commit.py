@@ -163,7 +163,8 @@ async def _ask_the_store(
     if not something or not await uow.store.holds(stored, rows, uow.handled):
         uow.committed = False
         if isinstance(error, IntegrityError):
-            raise _conflict(recorded) from error
+            # What eventsourcing says of it is longer, and says less.
+            raise _conflict(recorded) from None
         raise error
     _settle(uow, recorded)
     if not isinstance(error, Exception):

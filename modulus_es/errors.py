@@ -2,7 +2,8 @@
 
 Every error that the kit raises on purpose derives from `ModulusError`; its
 message says what happened and what to do about it, its attributes hold the
-data::
+data. Only an argument of the wrong type or out of range is a ``TypeError`` or
+``ValueError``, as everywhere in Python::
 
     ModulusError
     ├── DefinitionError               a class, handler or service is declared wrongly

@@ -107,6 +107,10 @@ def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any] | Mes
                 f"the message is a {envelope.type}, and the payload a {stable_name(type(payload))}"
             )
         payload = {name: vars(payload)[name] for name in names}
+    elif not isinstance(payload, Mapping):
+        raise TypeError(
+            f"payload= takes fields by name, or an object of {envelope.type}, not {payload!r}"
+        )
     if unknown := sorted(set(payload) - set(names)):
         raise DeserializationError(
             f"{envelope.type} has no field {', '.join(unknown)}; it has {', '.join(names)}"

@@ -226,6 +226,8 @@ async def test_a_payload_that_does_not_fit_the_contract_is_refused_and_revives_n
         await replay(message_id, payload={"m": 1})
     with pytest.raises(SerializationError, match=r"Said\.n is of type str"):
         await replay(message_id, payload={"n": "one"})
+    with pytest.raises(TypeError, match="takes fields by name, or an object of Said, not 5"):
+        await replay(message_id, payload=5)  # type: ignore[arg-type]
     assert [dead.message_id for dead in world.hearer.dead_letters()] == [message_id]
 
 

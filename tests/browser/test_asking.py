@@ -36,7 +36,7 @@ def test_a_page_that_computes_for_ever_is_given_up(page: Any) -> None:
 
 
 def test_a_condition_that_never_holds_is_named(page: Any) -> None:
-    with pytest.raises(AssertionError, match="did not become true: window.hope with 7"):
+    with pytest.raises(AssertionError, match=r"did not become true: window\.hope with 7"):
         sees(page, "window.hope", 7, seconds=0.2)
 
 
