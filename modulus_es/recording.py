@@ -27,11 +27,12 @@ class RecordingType(es.MetaAggregate[Any]):
             # It also chooses the event; the choice stays the same.
             made: Any = super().__call__(*args)
             first = min(made.pending_events, key=attrgetter("originator_version"))
-            cls.__beginning__ = beginning(cls, type(first), names)
+            begin = beginning(cls, type(first), names)
+            cls.__beginning__ = begin and staticmethod(begin)
             cls.__first_event__ = type(first)
             return made
-        if (begin := own["__beginning__"]) is not None:
-            return begin(args)
+        if cls.__beginning__ is not None:
+            return cls.__beginning__(args)
         fields = dict(zip(names, args, strict=True))
         return cls._create(event_class=own["__first_event__"], **fields)
 

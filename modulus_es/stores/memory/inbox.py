@@ -36,7 +36,7 @@ class MemoryInbox(Half):
         repeated: list[tuple[str, str]] = []
         with self._lock:
             self._begin()
-            hold, queue = self._held.setdefault, self._deliveries.add
+            hold = self._held.setdefault
             for receipt in receipts:
                 envelope = receipt.envelope
                 source, message_id = envelope.source, envelope.message_id
@@ -46,7 +46,7 @@ class MemoryInbox(Half):
                     if held is row:
                         self._note_order(row, source)
                         self._keep(row)
-                        queue(row, (handler, envelope.key if ordered else row.position))
+                        self._queue_delivery(row)
                     else:
                         held.duplicates += 1
                         repeated.append((message_id, handler))
@@ -125,7 +125,7 @@ class MemoryInbox(Half):
             if row.dead_at is not None:
                 row.envelope = envelope or row.envelope
                 row.attempts, row.available_at, row.dead_at = 0, now, None
-                self._deliveries.add(row, _lane(row))
+                self._queue_delivery(row)
             self._torn = False
 
     async def forget_unreadable(self, row: InboxRow) -> None:
@@ -164,6 +164,10 @@ class MemoryInbox(Half):
             else:
                 latest[envelope.key] = position
 
+    def _queue_delivery(self, row: InboxRow) -> None:
+        lane = (row.handler, row.envelope.key if row.ordered else row.position)
+        self._deliveries.add(row, lane)
+
     def _serve(self, handlers: frozenset[str]) -> None:
         if handlers is not self._handlers:
             self._handlers = handlers
@@ -179,9 +183,4 @@ class MemoryInbox(Half):
         for row in self._inbox.values():
             self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
             if row.status in ("pending", "claimed"):
-                self._deliveries.add(row, _lane(row))
-
-
-def _lane(row: InboxRow) -> tuple[str, str | int]:
-    """What a delivery keeps its order with: others of its handler and key, or nothing."""
-    return row.handler, row.envelope.key if row.ordered else row.position
+                self._queue_delivery(row)

@@ -72,7 +72,7 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
                 self._torn = False  # it was refused before anything changed
                 raise
             for row in outbox:
-                self._messages.add(row, row.envelope.key, scheduled=row.scheduled)
+                self._queue_message(row)
             if handled is not None:
                 self._deliveries.remove(handled.row)
             self._torn = False
