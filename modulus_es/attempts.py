@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modulus_es.ambient import choose, chosen, unchoose
 from modulus_es.answers import as_result
-from modulus_es.cascade import UNTRACKED, deeper
 from modulus_es.errors import PublishError
 from modulus_es.messages import Query, kind_of
 from modulus_es.result import Failure, Result
-from modulus_es.trace import TraceRecord, made_of_facts
+from modulus_es.trace import TraceRecord
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -20,28 +19,23 @@ if TYPE_CHECKING:
     from modulus_es.module import Module
 
 Attempt: TypeAlias = Callable[[Any, UnitOfWork | None, int], Coroutine[Any, Any, Result[Any]]]
-"""Runs a handler for a request, perhaps inside a unit of work that asks; which attempt it is."""
+"""Runs a handler for a request, inside the unit of work that asks, if any; which attempt it is."""
 
 
 def attempt_at(module: Module, handler: Handler) -> Attempt:
     """How a handler of commands or queries is run once, made of what does not change."""
-    system, name, where = module.system, handler.name, module.name
-    cascades, clock = system.cascades, system.clock
-    message, type_name = handler.message, handler.type_name
+    system, cascades, clock = module.system, module.system.cascades, module.system.clock
+    message, type_name, name = handler.message, handler.type_name, handler.name
     kind, read_only = kind_of(message), issubclass(message, Query)
 
     async def attempt(request: Any, outer: UnitOfWork | None, number: int) -> Result[Any]:
-        if outer is None:
-            uow = UnitOfWork(module, handler=name, read_only=read_only)
-        else:
-            uow = unit_for(handler, module, outer, read_only=read_only)
+        uow = unit_for(handler, module, outer, read_only=read_only)
         began = clock.now()
         result: Result[Any] | None = None
         outcome, said = "failed", None
         here = None if chosen() is system else choose(system)
         try:
-            level = None if cascades.open < UNTRACKED else deeper(where, name)
-            cascades.open += 1
+            level = cascades.enter(module.name, name)
             try:
                 result = as_result(await handler.run(request, uow), type(request), name)
                 if isinstance(result, Failure):
@@ -103,42 +97,21 @@ def note_request(
     """Put what became of a request into the trace."""
     module = uow.module
     system = module.system
-    caused = uow.conversation, uow.causation_id
     now = system.clock.now()
-    system.trace.note(
-        (kind, now, began, module.name, type_name, handler, attempt, outcome, *caused, error)
-    )
-
-
-def _record_of(kind: str) -> Callable[..., TraceRecord]:
-    def record(
-        now: datetime,
-        began: datetime,
-        module: str,
-        type_name: str,
-        handler: str,
-        attempt: int,
-        outcome: str,
-        *caused: str | None,
-    ) -> TraceRecord:
-        """What is shown of a request."""
-        correlation_id, causation_id, error = caused
-        return TraceRecord(
+    system.trace.add(
+        TraceRecord(
             now,
             kind,
-            module,
-            type=type_name,
-            handler=handler,
-            attempt=attempt,
-            outcome=outcome,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            error=error,
-            duration=(now - began).total_seconds(),
+            module.name,
+            "",
+            type_name,
+            handler,
+            attempt,
+            outcome,
+            "",
+            uow.conversation,
+            uow.causation_id,
+            error,
+            0.0 if began is now else (now - began).total_seconds(),
         )
-
-    return record
-
-
-for _each in ("command", "query", "stream"):
-    made_of_facts(_each, _record_of(_each))
+    )

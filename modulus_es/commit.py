@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import command_row, event_row
 from modulus_es.projector import project
-from modulus_es.trace import TraceRecord, made_of_facts
+from modulus_es.trace import commit_record
 
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
@@ -191,40 +190,21 @@ def _settle(uow: UnitOfWork, recorded: Recorded) -> None:
 
 
 def _note(uow: UnitOfWork, events: int, messages: int) -> None:
-    system = uow.module.system
+    module = uow.module
+    system = module.system
     if messages:
         system.scheduler.wake()
-    system.trace.note(
-        (
-            "commit",
+    system.trace.add(
+        commit_record(
             system.clock.now(),
-            uow.module.name,
+            module.name,
             uow.handler,
-            events,
-            messages,
             uow.conversation,
             uow.causation_id,
+            events,
+            messages,
         )
     )
-
-
-def _record(
-    now: datetime, module: str, handler: str, events: int, messages: int, *caused: str | None
-) -> TraceRecord:
-    """What is shown of a commit."""
-    correlation_id, causation_id = caused
-    return TraceRecord(
-        now,
-        "commit",
-        module,
-        handler=handler,
-        outcome=f"{events} events, {messages} messages",
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-    )
-
-
-made_of_facts("commit", _record)
 
 
 def _conflict(recorded: Recorded) -> ConcurrencyError:

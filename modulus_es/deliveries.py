@@ -22,7 +22,7 @@ from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.reading import Read, read_of
 from modulus_es.result import Error, Failure
 from modulus_es.stores.port import Handled, InboxRow, Store
-from modulus_es.trace import TraceRecord
+from modulus_es.trace import TraceRecord, commit_record
 from modulus_es.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -148,11 +148,9 @@ class Deliverer:
             if not await store.holds((), (), handled):
                 raise
         if is_done:
-            correlation_id, causation_id = row.envelope.correlation_id, row.envelope.message_id
+            caused = row.envelope.correlation_id, row.envelope.message_id
             # What a unit of work that recorded nothing says of its commit.
-            self._trace.note(
-                ("commit", handled.at, name, row.handler, 0, 0, correlation_id, causation_id)
-            )
+            self._trace.add(commit_record(handled.at, name, row.handler, *caused))
         if faults is not None:
             faults.reach("after_commit", name, committed=True)
 

@@ -17,10 +17,9 @@ from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import projected_row
 from modulus_es.signatures import NO_DEFAULT, parameters
 from modulus_es.stores.port import OutboxRow
-from modulus_es.trace import TraceRecord, made_of_facts
+from modulus_es.trace import record_of
 
 if TYPE_CHECKING:
-    from modulus_es.envelope import Envelope
     from modulus_es.module import Module
 
 _BATCH = 100
@@ -67,7 +66,7 @@ async def project(
     it is projected: consumers recognise it.
     """
     system = module.system
-    now, note = system.clock.now(), system.trace.note
+    now, trace = system.clock.now(), system.trace
     event_id = text(event.id)
     for projector in projectors:
         name = projector.name
@@ -82,25 +81,9 @@ async def project(
         for index, contract in enumerate(made):
             row = projected_row(module, contract, now, event, event_id, name, index)
             rows.append(row)
-            note(("project", now, name, row.envelope))
-
-
-def _record(now: datetime, projector: str, envelope: Envelope) -> TraceRecord:
-    """What is shown of an integration event that was projected."""
-    return TraceRecord(
-        now,
-        "project",
-        envelope.source,
-        envelope.message_id,
-        envelope.type,
-        projector,
-        outcome="done",
-        correlation_id=envelope.correlation_id,
-        causation_id=envelope.causation_id,
-    )
-
-
-made_of_facts("project", _record)
+            trace.add(
+                record_of(row.envelope, now, "project", module.name, "", name, outcome="done")
+            )
 
 
 async def _several(answer: Any, projector: Handler, event: Any) -> Sequence[IntegrationEvent]:

@@ -22,7 +22,7 @@ from modulus_es.leases import BATCH, LEASE, Carried, ClaimClock
 from modulus_es.retry import Retry
 from modulus_es.steps import Step
 from modulus_es.stores.port import OutboxRow, Store
-from modulus_es.trace import Trace, TraceRecord, record_of
+from modulus_es.trace import Trace, record_of
 from modulus_es.transports.port import Transport
 
 if TYPE_CHECKING:
@@ -289,22 +289,10 @@ class OutboxRelay:
     def _say(
         self, row: OutboxRow, now: datetime, kind: str, outcome: str, error: str | None = None
     ) -> None:
-        envelope = row.envelope
+        who = "relay" if kind == "dead" else ""
+        attempt = row.attempts + 1
         self._trace.add(
-            TraceRecord(
-                now,
-                kind,
-                self.module,
-                envelope.message_id,
-                envelope.type,
-                "relay" if kind == "dead" else "",
-                row.attempts + 1,
-                outcome,
-                "",
-                envelope.correlation_id,
-                envelope.causation_id,
-                error,
-            )
+            record_of(row.envelope, now, kind, self.module, "", who, attempt, outcome, error)
         )
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -88,6 +89,27 @@ def record_of(
         envelope.causation_id,
         error,
         duration,
+    )
+
+
+@lru_cache
+def _so_many(events: int, messages: int) -> str:
+    return f"{events} events, {messages} messages"
+
+
+def commit_record(
+    time: datetime,
+    module: str,
+    handler: str,
+    correlation_id: str | None,
+    causation_id: str | None,
+    events: int = 0,
+    messages: int = 0,
+) -> TraceRecord:
+    """The record of a commit of so many events and messages."""
+    outcome = _so_many(events, messages)
+    return TraceRecord(
+        time, "commit", module, "", "", handler, 0, outcome, "", correlation_id, causation_id
     )
 
 
