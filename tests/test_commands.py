@@ -90,6 +90,25 @@ async def test_a_handler_may_be_sync_or_async(system: System, orders: Module) ->
     assert await system.send(Ping()) == Success("async")
 
 
+async def test_a_command_that_was_sent_before_goes_where_it_is_handled_now(
+    system: System, orders: Module
+) -> None:
+    def ping(command: Ping) -> str:
+        return "here"
+
+    orders.handles(Ping)(ping)
+    assert await system.send(Ping()) == Success("here")
+    orders.forget(ping)
+    with pytest.raises(HandlerNotFoundError):
+        await system.send(Ping())
+
+    @system.module("elsewhere").handles(Ping)
+    def pong(command: Ping) -> str:
+        return "there"
+
+    assert await system.send(Ping()) == Success("there")
+
+
 async def test_a_handler_may_be_a_class_with_both_halves_injected(
     system: System, orders: Module
 ) -> None:

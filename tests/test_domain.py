@@ -358,6 +358,49 @@ async def test_create_id_derives_the_id_from_what_it_names() -> None:
     assert (await again(page)).body == "hello"
 
 
+@pytest.mark.parametrize("part", ["create_id", "_create", "create_timestamp", "__post_init__"])
+def test_what_a_class_says_of_its_beginning_holds_each_time(part: str) -> None:
+    asked: list[str] = []
+
+    class Page(Aggregate):
+        class Written(Aggregate.Created):
+            body: str
+
+            if part == "create_timestamp":
+
+                @staticmethod
+                def create_timestamp() -> datetime:
+                    asked.append(part)
+                    return START
+
+            if part == "__post_init__":
+
+                def __post_init__(self) -> None:
+                    asked.append(part)
+
+        @event(Written)
+        def __init__(self, body: str) -> None:
+            self.body = body
+
+        if part == "create_id":
+
+            @staticmethod
+            def create_id(*_: Any, **__: Any) -> UUID:
+                asked.append(part)
+                return uuid4()
+
+        if part == "_create":
+
+            @classmethod
+            def _create(cls, event_class: Any, **kwargs: Any) -> Any:
+                asked.append(part)
+                return super()._create(event_class, **kwargs)
+
+    pages = [Page("one"), Page("two"), Page("three")]
+    assert [page.body for page in pages] == ["one", "two", "three"]
+    assert asked == [part] * 3
+
+
 def test_an_id_that_is_no_uuid_is_refused() -> None:
     class Seat(Aggregate):
         @event("Added")
