@@ -23,6 +23,7 @@ from modulus_es.stores.sqlite.rows import (
     selecting,
     unreadable_delivery,
 )
+from modulus_es.stores.sqlite.waiting import look
 
 
 class Inbox:
@@ -30,7 +31,8 @@ class Inbox:
 
     A lane holds what one handler is to have of one key, and only its first row
     is ``ready``, so that a lane of many costs no more to look for than one of
-    one. Rows that keep no order are ready from the start. Changes that are
+    one. Rows that keep no order are ready from the start. Which waits for its next
+    attempt sleeps, until a claim wakes it. Changes that are
     guarded by the owner answer the rows that were the owner's.
     """
 
@@ -89,9 +91,10 @@ class Inbox:
         if not cursor.execute(self._sql.insert_dead, numbered(values)).rowcount:
             cursor.execute(self._sql.repeated, values[:3])
 
-    def any_waits(self, select: Select, handlers: frozenset[str]) -> bool:
-        """Whether a delivery to one of these handlers is pending or claimed."""
-        return any(row[0] in handlers for row in select(self._sql.handlers, ()))
+    def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
+        """Whether a delivery to one of these handlers is to be looked at."""
+        waiting = look(select, self._sql.names, handlers)
+        return bool(waiting.ready or waiting.due(now))
 
     def claim(
         self,
@@ -105,7 +108,11 @@ class Inbox:
         """Claim deliveries that are due, in order of position, one a lane."""
         claimed: list[InboxRow] = []
         altered: list[InboxRow] = []
-        for row in self._waiting(selecting(cursor), handlers):
+        select = selecting(cursor)
+        waiting = look(select, self._sql.names, handlers)
+        due = waiting.due(now)
+        cursor.executemany(self._sql.wake, due)
+        for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
             if row.dead_at is not None:
                 altered.append(row)
             elif _due(row, owner, now) == now:
@@ -124,8 +131,11 @@ class Inbox:
         self, select: Select, owner: str, now: datetime, handlers: frozenset[str]
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
-        earliest: datetime | None = None
-        for row in self._waiting(select, handlers):
+        waiting = look(select, self._sql.names, handlers)
+        if waiting.due(now):
+            return now
+        earliest = waiting.next(now)
+        for row in self._waiting(select, waiting.ready):
             # One that was altered is set aside when it is claimed.
             due = now if row.dead_at is not None else _due(row, owner, now)
             if due == now:
@@ -223,10 +233,8 @@ class Inbox:
 
     def _waiting(self, select: Select, handlers: frozenset[str]) -> Iterator[InboxRow]:
         """The first of each lane, in order of position, fetched as far as it is read."""
-        names = [row[0] for row in select(self._sql.handlers, ()) if row[0] in handlers]
-        return map(
-            self._read, in_order(pages(select, self._sql.of_handler, name) for name in names)
-        )
+        each = (pages(select, self._sql.of_handler, name) for name in handlers)
+        return map(self._read, in_order(each))
 
     def _read(self, row: sqlite3.Row) -> InboxRow:
         try:

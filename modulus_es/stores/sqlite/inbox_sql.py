@@ -32,14 +32,27 @@ class InboxSQL(Statements):
         "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
         "WHERE source = :p1 AND message_id = :p2 AND handler = :p3)"
     )
-    # One step down the index for each handler, however many rows wait for it.
-    handlers = (
+    # One step down an index for each handler, however many rows wait for it; and when the first
+    # of those is due that wait for their next attempt.
+    names = (
         "WITH RECURSIVE waiting (handler) AS (SELECT min(handler) FROM $inbox "
         "WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL "
         "UNION ALL SELECT (SELECT min(handler) FROM $inbox WHERE ready = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL AND handler > waiting.handler) "
-        "FROM waiting WHERE waiting.handler IS NOT NULL) "
-        "SELECT handler FROM waiting WHERE handler IS NOT NULL"
+        "FROM waiting WHERE waiting.handler IS NOT NULL), "
+        "later (handler) AS (SELECT min(handler) FROM $inbox "
+        "WHERE ready = 2 AND processed_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(handler) FROM $inbox WHERE ready = 2 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND handler > later.handler) "
+        "FROM later WHERE later.handler IS NOT NULL) "
+        "SELECT handler, NULL FROM waiting WHERE handler IS NOT NULL "
+        "UNION ALL SELECT handler, (SELECT min(available_at) FROM $inbox WHERE ready = 2 "
+        "AND processed_at IS NULL AND dead_at IS NULL AND handler = later.handler) "
+        "FROM later WHERE handler IS NOT NULL"
+    )
+    wake = (
+        "UPDATE $inbox SET ready = 1 WHERE ready = 2 AND processed_at IS NULL "
+        "AND dead_at IS NULL AND handler = ? AND available_at <= ?"
     )
     of_handler = (
         "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
@@ -68,7 +81,7 @@ class InboxSQL(Statements):
     )
     retry = (
         "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, available_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL "
+        "ready = 2 * (ready <> 0), claimed_by = NULL, claimed_until = NULL "
         "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
     )
     bury = (
@@ -87,7 +100,7 @@ class InboxSQL(Statements):
     )
     demote = (
         "UPDATE $inbox SET ready = 0 WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
-        "AND processed_at IS NULL AND dead_at IS NULL AND ready = 1 AND position > "
+        "AND processed_at IS NULL AND dead_at IS NULL AND ready <> 0 AND position > "
         "(SELECT min(position) FROM $inbox WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL)"
     )

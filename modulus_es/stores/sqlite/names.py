@@ -29,7 +29,14 @@ class Names(NamedTuple):
         return Template(statement).substitute(quoted)
 
 
-_INDEXES = (("outbox", "pending"), ("inbox", "ready"), ("inbox", "lane"), ("inbox", "order"))
+_INDEXES = (
+    ("outbox", "pending"),
+    ("outbox", "later"),
+    ("inbox", "ready"),
+    ("inbox", "later"),
+    ("inbox", "lane"),
+    ("inbox", "order"),
+)
 
 
 class Statements:

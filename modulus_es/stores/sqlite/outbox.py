@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import OutboxRow, Routes
@@ -22,6 +23,7 @@ from modulus_es.stores.sqlite.rows import (
     selecting,
     unreadable_message,
 )
+from modulus_es.stores.sqlite.waiting import look
 
 
 class Outbox:
@@ -54,14 +56,15 @@ class Outbox:
                     row.handler,
                     created,
                     created if row.available_at is row.created_at else micros(row.available_at),
-                    row.scheduled,
+                    2 if row.scheduled else 0,
                 ),
             )
             row.position = cursor.lastrowid or 0
 
-    def any_waits(self, select: Select, routes: frozenset[str]) -> bool:
-        """Whether a row for one of these routes is pending or claimed."""
-        return any(row[0] in routes for row in select(self._sql.routes, ()))
+    def any_waits(self, select: Select, routes: frozenset[str], now: datetime) -> bool:
+        """Whether a row for one of these routes is to be looked at."""
+        waiting = look(select, self._sql.names, routes)
+        return bool(waiting.ready or waiting.due(now))
 
     def claim(
         self,
@@ -76,7 +79,11 @@ class Outbox:
         lanes = _Lanes(owner, now)
         claimed: list[OutboxRow] = []
         altered: list[tuple[str | None, int, int]] = []
-        for row in self._waiting(selecting(cursor), routes):
+        select = selecting(cursor)
+        waiting = look(select, self._sql.names, routes)
+        due = waiting.due(now)
+        cursor.executemany(self._sql.wake, due)
+        for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
             if row.dead_at is not None:
                 altered.append((row.last_error, micros(now), row.position))
             elif lanes.due(row) == now:
@@ -94,8 +101,9 @@ class Outbox:
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
         lanes = _Lanes(owner, now)
-        earliest: datetime | None = None
-        for row in self._waiting(select, routes):
+        waiting = look(select, self._sql.names, routes)
+        earliest = waiting.next(now)
+        for row in self._waiting(select, waiting.ready, waiting.due(now)):
             # One that was altered is set aside when it is claimed.
             due = now if row.dead_at is not None else lanes.due(row)
             if due == now:
@@ -183,10 +191,13 @@ class Outbox:
         """All rows, in order of position."""
         return map(self._read, pages(select, self._sql.all))
 
-    def _waiting(self, select: Select, routes: frozenset[str]) -> Iterator[OutboxRow]:
+    def _waiting(
+        self, select: Select, routes: frozenset[str], due: Sequence[tuple[str, Any]] = ()
+    ) -> Iterator[OutboxRow]:
         """What is pending or claimed, in order of position, fetched as far as it is read."""
-        names = [row[0] for row in select(self._sql.routes, ()) if row[0] in routes]
-        return map(self._read, in_order(pages(select, self._sql.of_route, name) for name in names))
+        each = [pages(select, self._sql.of_route, name) for name in routes]
+        each += [pages(select, self._sql.sleeping, *asleep) for asleep in due]
+        return map(self._read, in_order(each))
 
     def _read(self, row: sqlite3.Row) -> OutboxRow:
         try:

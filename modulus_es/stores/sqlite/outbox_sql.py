@@ -13,26 +13,50 @@ class OutboxSQL(Statements):
         "handler, created_at, available_at, scheduled) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
-    # One step down the index for each route, however many rows wait for it.
-    routes = (
+    # One step down an index for each route, however many rows wait for it; and when the first
+    # of those is due whose time has not come.
+    names = (
         "WITH RECURSIVE waiting (route) AS ("
-        "SELECT min(route) FROM $outbox WHERE delivered_at IS NULL AND dead_at IS NULL "
-        "UNION ALL SELECT (SELECT min(route) FROM $outbox WHERE delivered_at IS NULL "
-        "AND dead_at IS NULL AND route > waiting.route) FROM waiting "
-        "WHERE waiting.route IS NOT NULL) SELECT route FROM waiting WHERE route IS NOT NULL"
+        "SELECT min(route) FROM $outbox WHERE scheduled <> 2 AND delivered_at IS NULL "
+        "AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(route) FROM $outbox WHERE scheduled <> 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL AND route > waiting.route) FROM waiting "
+        "WHERE waiting.route IS NOT NULL), "
+        "later (route) AS (SELECT min(route) FROM $outbox WHERE scheduled = 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT (SELECT min(route) FROM $outbox WHERE scheduled = 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL AND route > later.route) FROM later "
+        "WHERE later.route IS NOT NULL) "
+        "SELECT route, NULL FROM waiting WHERE route IS NOT NULL "
+        "UNION ALL SELECT route, (SELECT min(available_at) FROM $outbox WHERE scheduled = 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL AND route = later.route) "
+        "FROM later WHERE route IS NOT NULL"
+    )
+    wake = (
+        "UPDATE $outbox SET scheduled = 1 WHERE scheduled = 2 AND delivered_at IS NULL "
+        "AND dead_at IS NULL AND route = ? AND available_at <= ?"
     )
     of_route = (
-        "SELECT * FROM $outbox WHERE route = ? AND position > ? AND delivered_at IS NULL "
-        "AND dead_at IS NULL ORDER BY position LIMIT ?"
+        "SELECT * FROM $outbox WHERE route = ? AND position > ? AND scheduled <> 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
+    )
+    sleeping = (
+        "SELECT * FROM $outbox INDEXED BY $outbox_later WHERE route = ? AND available_at <= ? "
+        "AND position > ? AND scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL "
+        "ORDER BY position LIMIT ?"
     )
     # Left to itself SQLite would rather read the whole table than sort a few rows.
     undelivered = (
         "SELECT * FROM $outbox INDEXED BY $outbox_pending "
-        "WHERE delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
+        "WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL "
+        "UNION ALL SELECT * FROM $outbox INDEXED BY $outbox_later "
+        "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
     waiting = (
-        "SELECT count(*) FROM $outbox INDEXED BY $outbox_pending "
-        "WHERE delivered_at IS NULL AND dead_at IS NULL"
+        "SELECT (SELECT count(*) FROM $outbox INDEXED BY $outbox_pending "
+        "WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL) "
+        "+ (SELECT count(*) FROM $outbox INDEXED BY $outbox_later "
+        "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL)"
     )
     all = "SELECT * FROM $outbox WHERE position > ? AND kind <> 'purged' ORDER BY position LIMIT ?"
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"

@@ -18,7 +18,7 @@ from modulus_es.stores.sqlite.reading import fetch
 Select = Callable[[str, Sequence[object]], list[sqlite3.Row]]
 """How to run a SELECT: by itself, or in an open transaction."""
 
-_PAGE = 200
+_PAGE = 100  # rows: as many as are claimed at once
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -23,7 +23,7 @@ class Sending(Writing):
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts."""
         wanted = self._wanted(routes)
-        if not await self.run(lambda: self._outbox.any_waits(self._select, wanted)):
+        if not await self.run(lambda: self._outbox.any_waits(self._select, wanted, now)):
             return []
         return await self._write(
             lambda cursor: self._outbox.claim(cursor, owner, now, now + lease, limit, wanted),

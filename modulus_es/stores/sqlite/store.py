@@ -126,7 +126,7 @@ class SQLiteStore(Sending):
         self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
     ) -> list[InboxRow]:
         """Claim deliveries to these handlers that are due."""
-        if not await self.run(lambda: self._inbox.any_waits(self._select, handlers)):
+        if not await self.run(lambda: self._inbox.any_waits(self._select, handlers, now)):
             return []
         return await self._write(
             lambda cursor: self._inbox.claim(cursor, owner, now, now + lease, limit, handlers),

@@ -12,15 +12,17 @@ from modulus_es.stores.sqlite.names import names_of
 APPLICATION = 0x4D455331
 """What a store of ours says in the file's header, where SQLite keeps who made it: MES1."""
 
-VERSION = 2
+VERSION = 3
 """The version of the tables."""
 
 OLDEST_SQLITE = (3, 35, 0)
 """The first that answers from an UPDATE, which eventsourcing asks for too."""
 
 # The partial indexes hold only what is still to be done, so that looking for it costs the same
-# however much was. Positions are never used again: no event is ever dropped, and of the messages
-# the last place is kept. AUTOINCREMENT would see to that too, and write one more page a commit.
+# however much was. A row that waits for its time (`scheduled` or `ready` is 2) is in one by time,
+# and in no other before it has come: nobody goes through those that are not due.
+# Positions are never used again: no event is ever dropped, and of the messages the last place is
+# kept. AUTOINCREMENT would see to that too, and write one more page a commit.
 CREATE = (
     """
     CREATE TABLE IF NOT EXISTS $events (
@@ -58,7 +60,11 @@ CREATE = (
     """,
     """
     CREATE INDEX IF NOT EXISTS $outbox_pending ON $outbox (route, position)
-    WHERE delivered_at IS NULL AND dead_at IS NULL
+    WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS $outbox_later ON $outbox (route, available_at)
+    WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL
     """,
     """
     CREATE TABLE IF NOT EXISTS $inbox (
@@ -93,6 +99,10 @@ CREATE = (
     """
     CREATE INDEX IF NOT EXISTS $inbox_ready ON $inbox (handler, position)
     WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS $inbox_later ON $inbox (handler, available_at)
+    WHERE ready = 2 AND processed_at IS NULL AND dead_at IS NULL
     """,
     """
     CREATE INDEX IF NOT EXISTS $inbox_lane ON $inbox (handler, key, position)
