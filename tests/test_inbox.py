@@ -24,7 +24,8 @@ from modulus_es import (
     VirtualClock,
 )
 from modulus_es.clock import START
-from modulus_es.stores.port import InboxRow
+from modulus_es.stores.memory import MemoryDatabase
+from modulus_es.stores.port import Handled, InboxRow, Receipt
 
 
 def rows(module: Module) -> dict[str, tuple[str, int]]:
@@ -534,3 +535,25 @@ async def test_nothing_is_kept_alive_by_a_delivery_that_is_over() -> None:
     await system.run()
     gc.collect()
     assert not [o for o in gc.get_objects() if type(o) is UnitOfWork and o.module is hearer]
+
+
+async def test_what_an_inbox_in_memory_holds_is_no_business_of_the_garbage_collectors() -> None:
+    store = MemoryDatabase().store("inventory")
+
+    async def handle(*numbers: int) -> None:
+        sent = (envelope(message_id=f"m{n}", key=f"k{n}", position=n) for n in numbers)
+        receipts = [Receipt(each, (("hear", True),)) for each in sent]
+        await store.receive(receipts, START)
+        lease, handlers = timedelta(seconds=30), frozenset({"hear"})
+        for row in await store.claim_inbox("me", START, lease, 1_000, handlers):
+            await store.commit([], [], Handled(row, "me", "done", START))
+
+    await handle(*range(1, 1_000))
+    gc.collect()
+    gc.disable()
+    try:
+        await handle(1_000)
+        young = gc.get_objects(generation=0)
+    finally:
+        gc.enable()
+    assert [len(each) for each in young if isinstance(each, dict) and len(each) > 500] == []

@@ -24,7 +24,9 @@ class MemoryInbox(Half):
     def __init__(self, recorder: MemoryRecorder) -> None:
         super().__init__(recorder)
         self._inbox: dict[int, InboxRow] = {}
-        self._held: dict[tuple[str, str, str], InboxRow] = {}
+        # By sending module and handler, and then by message id: a table with a tuple for each
+        # message is one that the garbage collector goes through, again and again as it grows.
+        self._held: dict[tuple[str, str], dict[str, InboxRow]] = {}
         # How far each key is, by sending module and handler.
         self._latest: dict[tuple[str, str], dict[str, int]] = {}
         self._last_received = 0
@@ -36,13 +38,12 @@ class MemoryInbox(Half):
         repeated: list[tuple[str, str]] = []
         with self._lock:
             self._begin()
-            hold = self._held.setdefault
             for receipt in receipts:
                 envelope = receipt.envelope
                 source, message_id = envelope.source, envelope.message_id
                 for handler, ordered in receipt.handlers:
                     row = InboxRow(envelope, handler, now, now, 0, ordered)
-                    held = hold((source, message_id, handler), row)
+                    held = self._held_of(envelope, handler).setdefault(message_id, row)
                     if held is row:
                         self._note_order(row, source)
                         self._keep(row)
@@ -58,7 +59,7 @@ class MemoryInbox(Half):
         with self._lock:
             self._begin()
             row = InboxRow(envelope, "", now, now, last_error=error, dead_at=now)
-            held = self._held.setdefault((envelope.source, envelope.message_id, ""), row)
+            held = self._held_of(envelope, "").setdefault(envelope.message_id, row)
             if held is row:
                 self._keep(row)
             else:
@@ -133,7 +134,7 @@ class MemoryInbox(Half):
         with self._lock:
             self._begin()
             self._inbox.pop(row.position, None)
-            self._held.pop((row.envelope.source, row.envelope.message_id, row.handler), None)
+            self._held_of(row.envelope, row.handler).pop(row.envelope.message_id, None)
             self._torn = False
 
     def unprocessed(self) -> Iterable[InboxRow]:
@@ -147,6 +148,13 @@ class MemoryInbox(Half):
         with self._lock:
             self._settle()
             return tuple(self._inbox.values())
+
+    def _held_of(self, envelope: Envelope, handler: str) -> dict[str, InboxRow]:
+        """What a handler is to have, or has had, of the messages of a sender, by their ids."""
+        held = self._held.get((envelope.source, handler))
+        if held is None:
+            held = self._held[envelope.source, handler] = {}
+        return held
 
     def _keep(self, row: InboxRow) -> None:
         position = self._last_received = row.position = self._last_received + 1
@@ -181,6 +189,6 @@ class MemoryInbox(Half):
         self._deliveries = KeyedQueue(through=False)
         self._held.clear()
         for row in self._inbox.values():
-            self._held[row.envelope.source, row.envelope.message_id, row.handler] = row
+            self._held_of(row.envelope, row.handler)[row.envelope.message_id] = row
             if row.status in ("pending", "claimed"):
                 self._queue_delivery(row)
