@@ -15,7 +15,6 @@ from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
-    from modulus_es.stores.port import OutboxRow
     from modulus_es.system import System
 
 
@@ -37,11 +36,12 @@ class _Builder:
         self._types: dict[str, str] = {}
         self._records: dict[str, set[str]] = {}
         self._traffic: dict[str, tuple[int, int, int]] = {}
+        traced = system.trace.of_kind("command", "event")
         self._commands = Counter(
-            (r.module, r.type) for r in system.trace.of_kind("command") if r.outcome == "done"
+            (r.module, r.type) for r in traced if r.kind == "command" and r.outcome == "done"
         )
         self._handled = Counter(
-            (r.module, name) for r in system.trace.of_kind("event") for name in r.handler.split()
+            (r.module, name) for r in traced if r.kind == "event" for name in r.handler.split()
         )
 
     def build(self) -> HandlerGraph:
@@ -113,33 +113,32 @@ class _Builder:
                     self._records.setdefault(handler, set()).add(event)
 
     def _sent(self, module: Module) -> None:
-        for row in module.store.outbox_rows():
-            message = self._message(module, row)
-            if message is None:
+        # There may be a hundred thousand rows, but few that differ in what matters here.
+        alike = Counter(
+            (row.handler, each.kind, each.type, each.to, self._types.get(each.causation_id or ""))
+            for row in module.store.outbox_rows()
+            for each in (row.envelope,)
+        )
+        for (handler, kind, type_, to, topic), many in alike.items():
+            if kind == "event":
+                message = self._contract(type_, module.name)
+            elif (message := f"{to}/command/{type_}") not in self._nodes:
                 continue
-            self._count(message, 1)
-            sender = f"{module.name}/handler/{row.handler}"
-            if row.handler and sender in self._nodes:
-                kind = "event" if row.envelope.kind == "event" else "sync"
-                self._edges[sender, message, kind] += 1
-            elif projector := self._projector(module, row.envelope.causation_id, message):
-                self._edges[projector, message, "event"] += 1
+            self._count(message, many)
+            sender = f"{module.name}/handler/{handler}"
+            if handler and sender in self._nodes:
+                self._edges[sender, message, "event" if kind == "event" else "sync"] += many
+            elif projector := self._projector(module, topic or "", message):
+                self._edges[projector, message, "event"] += many
 
-    def _projector(self, module: Module, event_id: str | None, contract: str) -> str | None:
+    def _projector(self, module: Module, topic: str, contract: str) -> str | None:
         """The projector that made a contract of a recorded event."""
-        cls = module.registry.get(self._types.get(event_id or "", ""))
+        cls = module.registry.get(topic)
         for projector in module.dispatcher.projectors_of(cls) if cls else ():
             id_ = f"{module.name}/projector/{projector.name}"
             if (id_, contract, "event") in self._edges:
                 return id_
         return None
-
-    def _message(self, module: Module, row: OutboxRow) -> str | None:
-        envelope = row.envelope
-        if envelope.kind == "event":
-            return self._contract(envelope.type, module.name)
-        id_ = f"{envelope.to}/command/{envelope.type}"
-        return id_ if id_ in self._nodes else None
 
     def _command(self, cls: Any) -> str | None:
         """The node of a command, in the module that handles it."""
@@ -152,19 +151,26 @@ class _Builder:
         return None
 
     def _received(self, module: Module) -> None:
-        for row in module.store.inbox_rows():
-            id_ = f"{module.name}/handler/{row.handler}"
+        alike = Counter(
+            (
+                row.handler, row.envelope.kind, row.envelope.type, row.attempts,
+                row.processed_at is not None, row.dead_at is not None,
+            )
+            for row in module.store.inbox_rows()
+        )  # fmt: skip
+        for (handler, kind, type_, attempts, done, dead), many in alike.items():
+            id_ = f"{module.name}/handler/{handler}"
             if id_ not in self._nodes:
                 continue
-            done, dead = row.processed_at is not None, row.dead_at is not None
-            self._count(id_, done, retries=max(0, row.attempts - done - dead), dead=dead)
-            if row.envelope.kind == "event":
-                self._edges[f"contract/{row.envelope.type}", id_, "event"] += done
+            retries = max(0, attempts - done - dead) * many
+            self._count(id_, done * many, retries=retries, dead=dead * many)
+            if kind == "event":
+                self._edges[f"contract/{type_}", id_, "event"] += done * many
             else:
-                self._edges[f"{module.name}/command/{row.envelope.type}", id_, "sync"] += done
+                self._edges[f"{module.name}/command/{type_}", id_, "sync"] += done * many
 
     def _count(self, id_: str, count: int, *, retries: int = 0, dead: int = 0) -> None:
-        """Add to a node's traffic; there may be a hundred thousand rows, and nodes are frozen."""
+        """Add to a node's traffic; nodes are frozen."""
         before = self._traffic.get(id_, (0, 0, 0))
         self._traffic[id_] = before[0] + count, before[1] + retries, before[2] + dead
 
