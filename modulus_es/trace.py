@@ -260,6 +260,10 @@ class Trace:
             if (kept.kind if isinstance(kept, TraceRecord) else kept[0]) in kinds
         ]
 
+    def since(self, count: int) -> list[TraceRecord]:
+        """The kept records from the one before which there were ``count`` others."""
+        return list(map(_record, tuple(self.kept)[max(0, count - self.dropped) :]))
+
     def deliveries(self) -> list[Delivery]:
         """The kept deliveries."""
         return [Delivery.of(record) for record in self.of_kind("delivery")]

@@ -472,7 +472,7 @@ def test_updates_are_held_together_and_end() -> None:
     trace = Trace()
 
     async def go() -> None:
-        updates = Updates(trace, lambda: calls.append(1))
+        updates = Updates(trace, lambda: calls.append(1), calls.append)
         for _ in range(100):
             trace.add(TraceRecord(START, "commit", "m"))
         await asyncio.sleep(0.4)

@@ -43,6 +43,19 @@ def show(bundle: dict[str, Any], key: str, *, again: bool = False) -> None:
         shell.display_pub.publish(bundle, transient={"display_id": key}, update=again)
 
 
+def after_each(look: Callable[[], Any]) -> Callable[[], None]:
+    """Call this after every cell from now on; answers how to stop that."""
+    events = getattr(_shell(), "events", None)
+    if events is None:
+        return lambda: None
+
+    def ran(*_: object) -> None:
+        look()
+
+    events.register("post_run_cell", ran)
+    return lambda: events.unregister("post_run_cell", ran)
+
+
 def key() -> str:
     """A name for a place in the page, unlike that of any other explorer in it."""
     return uuid4().hex if is_live() else ""

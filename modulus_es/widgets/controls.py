@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from modulus_es.clock import iso
 from modulus_es.faults import CRASH_POINTS
 
 if TYPE_CHECKING:
+    from modulus_es.steps import Run
     from modulus_es.system import System
 
-Act = Callable[[Callable[[], Coroutine[Any, Any, str]]], None]
+Act = Callable[[Callable[[], Coroutine[Any, Any, str]]], "asyncio.Task[None]"]
 Say = Callable[[str], None]
 
 _PARTS = ("loss", "duplicates", "reorder")
 EVERYWHERE = "any module"
+_RUN = "Run until nothing is due"
+_CUT = "Cut these two modules off from each other"
 
 
 class Controls:
-    """Step, run, replay, the network's knobs and crashes.
+    """Step, run and stop, replay, the network's knobs and cuts, and crashes.
 
     ``act`` runs what takes time, ``say`` shows what happened; ``chosen`` answers
     which dead letter is chosen, (message id, module, handler), or None for all.
@@ -35,28 +40,33 @@ class Controls:
     ) -> None:
         self._system, self._act, self._say, self._chosen = system, act, say, chosen
         self._showing = False
+        self._goes_on: asyncio.Task[None] | None = None
         self.step = self._button("Step", "Do exactly one thing", self._step)
-        self.run = self._button("Run", "Run until nothing is due", self._run)
+        self.run = self._button("Run", _RUN, None)
+        self.run.on_click(self._run_or_stop)
         self.replay = self._button("Replay dead letters", "Make dead letters pending", self._replay)
         self.knobs = {name: self._knob(name, 0.99, 0.05, self._turn) for name in _PARTS}
         self.knobs["latency from"] = self._knob("latency from", 3600, 0.05, self._delay)
         self.knobs["to"] = self._knob("to", 3600, 0.05, self._delay)
-        narrow = w.Layout(width="170px", margin="1px")
-        self.point = w.Dropdown(options=CRASH_POINTS, description="crash", layout=narrow)
-        self.point.style.description_width = "initial"
-        self.where = w.Dropdown(options=[EVERYWHERE], description="in", layout=narrow)
-        self.where.style.description_width = "initial"
+        self.one, self.other = self._choice("between"), self._choice("and")
+        self.cut = self._button("Cut off", _CUT, None)
+        self.cut.on_click(self._cut)
+        self.point = self._choice("crash", CRASH_POINTS)
+        self.where = self._choice("in", [EVERYWHERE])
         self.crash = self._button("Crash", "Let that component die where it gets there", None)
         self.crash.on_click(self._crash)
         self.refresh()
+        for choice in (self.one, self.other):
+            choice.observe(lambda _: self._offer_cut(), names="value")
 
     @property
-    def widgets(self) -> list[Any]:
-        """All of them, in the order in which they are shown."""
-        return [
-            self.step, self.run, self.replay, *self.knobs.values(), self.point, self.where,
-            self.crash,
-        ]  # fmt: skip
+    def groups(self) -> dict[str, list[Any]]:
+        """All of them, by what they are about, in the order in which they are shown."""
+        return {
+            "System": [self.step, self.run, self.replay],
+            "Network": [*self.knobs.values(), self.one, self.other, self.cut],
+            "Faults": [self.point, self.where, self.crash],
+        }
 
     def refresh(self) -> None:
         """Show what the system is like now."""
@@ -66,9 +76,16 @@ class Controls:
             for name in _PARTS:
                 self.knobs[name].value = getattr(network, name)
             self.knobs["latency from"].value, self.knobs["to"].value = network.latency
-            names = (EVERYWHERE, *(module.name for module in modules))
-            if self.where.options != names:
-                self.where.options = names
+            names = tuple(module.name for module in modules)
+            if self.where.options != (EVERYWHERE, *names):
+                self.where.options = (EVERYWHERE, *names)
+            if self.one.options != names:
+                before = self.one.value, self.other.value
+                self.one.options = self.other.options = names
+                if len(names) > 1:
+                    self.one.value = before[0] or names[0]
+                    self.other.value = before[1] or names[1]
+            self._offer_cut()
         finally:
             self._showing = False
 
@@ -82,14 +99,14 @@ class Controls:
 
     def close(self) -> None:
         """Let go of everything."""
-        for widget in self.widgets:
+        for widget in [widget for group in self.groups.values() for widget in group]:
             for part in (widget, widget.layout, widget.style):
                 part.close()
 
     def _button(
         self, text: str, said: str, act: Callable[[], Coroutine[Any, Any, str]] | None
     ) -> Any:
-        wide = "max-content" if "letters" in text else "64px"
+        wide = "max-content" if "letters" in text else "68px"
         button = w.Button(description=text, tooltip=said, layout=w.Layout(width=wide, margin="1px"))
         if act is not None:
             button.on_click(lambda _: self._act(act))
@@ -106,12 +123,41 @@ class Controls:
         knob.observe(turned, names="value")
         return knob
 
+    def _choice(self, name: str, options: Sequence[str] = ()) -> Any:
+        wide = w.Layout(width=f"{150 + 7 * len(name)}px", margin="1px")
+        made = w.Dropdown(options=options, description=name, layout=wide)
+        made.style.description_width = "initial"
+        return made
+
     async def _step(self) -> str:
         step = await self._system.step()
-        return "Nothing is due." if step is None else f"One step: {step!r}"
+        if step is not None:
+            return f"One step: {repr(step)[1:-1]}"
+        # What is blocked is known to a run, even to one that has nothing to do.
+        run = await self._system.run()
+        return f"No step: {_said(run)}"
+
+    def _run_or_stop(self, _: Any) -> None:
+        if self._goes_on is not None:
+            self._goes_on.cancel()
+            return
+        self._goes_on = self._act(self._run)
+        self._goes_on.add_done_callback(self._ended)
+        self._run_is("Stop", "Stop after what is being done")
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._goes_on = None
+        self._run_is("Run", _RUN)
+
+    def _run_is(self, text: str, said: str) -> None:
+        if self.run.comm is not None:
+            self.run.description, self.run.tooltip = text, said
+            self.step.disabled = self._goes_on is not None
 
     async def _run(self) -> str:
-        return f"{await self._system.run()!r}"
+        run = await self._system.run()
+        steps = "step" if run.steps == 1 else "steps"
+        return f"Ran {run.steps:,} {steps} to {iso(run.time)}; {_said(run)}"
 
     async def _replay(self) -> str:
         chosen = self._chosen()
@@ -129,9 +175,27 @@ class Controls:
         if not self._showing:
             shortest, longest = self.knobs["latency from"].value, self.knobs["to"].value
             self._system.network.latency = (shortest, max(shortest, longest))
+            self.refresh()
             self._say(f"The network: {self._system.network!r}")
+
+    def _offer_cut(self) -> None:
+        one, other = self.one.value, self.other.value
+        self.cut.disabled = one is None or one == other
+        cut = not self.cut.disabled and self._system.network.is_cut(one, other)
+        self.cut.description = "Heal" if cut else "Cut off"
+        self.cut.tooltip = "Let these two modules reach each other again" if cut else _CUT
+
+    def _cut(self, _: Any) -> None:
+        network, one, other = self._system.network, self.one.value, self.other.value
+        (network.heal if network.is_cut(one, other) else network.partition)(one, other)
+        self._offer_cut()
+        self._say(f"The network: {network!r}")
 
     def _crash(self, _: Any) -> None:
         where = None if self.where.value == EVERYWHERE else self.where.value
         self._system.faults.crash(self.point.value, module=where)
         self._say(f"{self._system.faults!r}")
+
+
+def _said(run: Run) -> str:
+    return f"blocked: {'; '.join(run.blocked)}" if run.blocked else "nothing is due"

@@ -1,5 +1,5 @@
 // The explorer: puts the controls, both views and the inspector together, and links the views.
-// Traits: key, parts, controls, inspected, status. It sends no messages of its own.
+// Traits: key, parts, controls, inspected, status, alarm. It sends no messages of its own.
 
 const LABELS = { controls: "Controls", graph: "Handler graph", timeline: "Delivery timeline", inspector: "Inspector" };
 const OFTEN = 100; // milliseconds between two looks for places
@@ -49,11 +49,19 @@ function mount(model, place, listen) {
   const { graph, timeline } = model.get("parts");
   (async () => {
     await Promise.all([add(graph, areas.graph), add(timeline, areas.timeline)]);
-    for (const id of model.get("controls")) await add(id, areas.controls);
+    for (const { label, models } of model.get("controls")) {
+      const group = element("div", { class: "mes-group", role: "group", "aria-label": label },
+        element("span", { class: "mes-group-name", "aria-hidden": "true" }, label));
+      areas.controls.append(group);
+      for (const id of models) await add(id, group);
+    }
     root.dataset.ready = "true";
   })().catch(fail);
 
-  const report = () => { status.textContent = model.get("status"); };
+  const report = () => {
+    status.textContent = model.get("status");
+    root.classList.toggle("mes-alarm", model.get("alarm"));
+  };
   const inspect = () => {
     const { title, sections } = model.get("inspected");
     areas.inspector.replaceChildren(element("h3", {}, title),
@@ -65,7 +73,7 @@ function mount(model, place, listen) {
     if (live) report();
     else status.textContent = GONE;
   };
-  const off = listen({ "change:status": report, "change:inspected": inspect, gone });
+  const off = listen({ "change:status": report, "change:alarm": report, "change:inspected": inspect, gone });
   report();
   inspect();
   return {
@@ -79,11 +87,26 @@ function mount(model, place, listen) {
   };
 }
 
+/**
+ * anywidget gives a model two seconds to begin in; where a page is slower, it drops all that the
+ * kernel ever says to it. Such a model is told what it missed, and hears again.
+ */
+async function hearing(model) {
+  try {
+    await model._handle_comm_msg({ content: { data: { method: "custom", content: {} } }, buffers: [] });
+  } catch {
+    const base = Object.getPrototypeOf(Object.getPrototypeOf(model));
+    model.comm.on_msg((message) => base._handle_comm_msg.call(model, message));
+    model.comm.send({ method: "request_state" }, {});
+  }
+  return model;
+}
+
 /** Let several places listen to one model, each of which may go away. */
 function hub(model) {
   const places = new Set();
   const call = (name, value) => { for (const listeners of [...places]) listeners[name]?.(value); };
-  for (const name of ["change:status", "change:inspected"]) model.on(name, () => call(name));
+  for (const name of ["change:status", "change:alarm", "change:inspected"]) model.on(name, () => call(name));
   return {
     call,
     listen(listeners) {
@@ -139,9 +162,10 @@ function initialize({ model }) {
   // The views are linked here, in the page: a highlight waits for no kernel.
   const linked = [];
   const link = async () => {
-    const { graph, timeline } = model.get("parts");
-    const [one, other] = await Promise.all([graph, timeline].map((id) => model.widget_manager.get_model(id)));
+    const { graph, timeline, explorer } = model.get("parts");
+    const [one, other, own] = await Promise.all([graph, timeline, explorer].map((id) => model.widget_manager.get_model(id)));
     if (closed) return;
+    for (const each of [one, other, own]) hearing(each);
     const copy = (from, to, name) => from.on(`change:${name}`, () => {
       to.set(name, from.get(name));
       tell(to);

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from modulus_es.views.handler_graph import HandlerGraph
 from modulus_es.views.marks import Mark
@@ -14,8 +15,9 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.views.timescale import moment
 from modulus_es.widgets import cells
 from modulus_es.widgets.controls import Controls
+from modulus_es.widgets.following import Following
 from modulus_es.widgets.glance import glance
-from modulus_es.widgets.graph_data import graph_data
+from modulus_es.widgets.graph_data import fitting, graph_data
 from modulus_es.widgets.inspecting import NOTHING, inspected
 from modulus_es.widgets.shown import place_of
 from modulus_es.widgets.timeline_data import timeline_data, travelling
@@ -64,23 +66,37 @@ class Explorer:
         self.controls = (
             None if system is None else Controls(system, self._act, self._say, self._dead_letter)
         )
-        controls = [] if self.controls is None else self.controls.widgets
+        groups = {} if self.controls is None else self.controls.groups
+        own = uuid4().hex
         self.view = ExplorerView(
+            model_id=own,
             key=cells.key(),
-            parts={"graph": self.graph_view.model_id, "timeline": self.timeline_view.model_id},
-            controls=[control.model_id for control in controls],
+            parts={
+                "graph": self.graph_view.model_id,
+                "timeline": self.timeline_view.model_id,
+                "explorer": own,
+            },
+            controls=[
+                {"label": name, "models": [control.model_id for control in group]}
+                for name, group in groups.items()
+            ],
             inspected=NOTHING,
         )
         self.graph_view.on_msg(self._clicked)
         self.timeline_view.on_msg(self._clicked)
+        whole = system is not None and timeline == system.timeline
+        self._following = Following(system) if system is not None and whole else None
         # Of very many deliveries, the page gets a first picture before all is known of each.
-        seen = (
-            glance(system) if system and cells.is_live() and timeline == system.timeline else None
-        )
+        seen = glance(system) if system is not None and whole and cells.is_live() else None
         if seen is not None:
             self.timeline_view.data = seen
         cells.soon(self._complete)
-        self._updates = None if system is None else Updates(system.trace, self.refresh)
+        self._updates = None
+        self._defined: object = None
+        if system is not None:
+            self._updates = Updates(system.trace, self.refresh, self._failed)
+            self._defined = _defined(system)
+        self._unheed = cells.after_each(self._look_again)
         cells.opened(self)
 
     # What it shows
@@ -101,21 +117,32 @@ class Explorer:
         return self._graph or HandlerGraph([], []), self._timeline or Timeline([])
 
     def _show_timeline(self) -> None:
-        self._timeline = self._make_timeline()
+        columns = None
+        if self._following is None:
+            self._timeline = self._make_timeline()
+        else:
+            self._timeline = self._following.timeline()
+            columns = self._following.columns
         self._version += 1
         self._marks[self._version] = travelling(self._timeline)
         self._marks.pop(self._version - _SEEN, None)
         chosen = self._index()
         with self.timeline_view.hold_sync():
-            self.timeline_view.data = timeline_data(self._timeline, self._version)
+            self.timeline_view.data = timeline_data(self._timeline, self._version, columns)
             self.timeline_view.chosen = chosen
 
     def _show_graph(self) -> None:
         self._graph = self._make_graph()
-        self.graph_view.data = graph_data(self._graph)
+        self.graph_view.data = graph_data(fitting(self._graph))
         if self.controls is not None:
             self.controls.refresh()
             self._offer()
+
+    def _look_again(self) -> None:
+        """A cell may have defined a handler anew or turned a knob, of which no trace tells."""
+        if self.system is not None and (defined := _defined(self.system)) != self._defined:
+            self._defined = defined
+            self.refresh()
 
     @property
     def marks(self) -> Sequence[Mark]:
@@ -146,6 +173,7 @@ class Explorer:
         self.closed = True
         if self._updates is not None:
             self._updates.stop()
+        self._unheed()
         for task in self._tasks:
             task.cancel()
         if self.controls is not None:
@@ -193,15 +221,19 @@ class Explorer:
             if self._chosen is None:
                 self.view.inspected = NOTHING
             else:
-                self._act(self._inspect)
+                self._keep(self._inspect())
 
-    async def _inspect(self) -> str:
-        if self._chosen is not None:
-            mark = self._chosen
+    async def _inspect(self) -> None:
+        mark = self._chosen
+        if mark is None:
+            return
+        try:
             said = await inspected(self.system, mark)
-            if mark is self._chosen and not self.closed:
-                self.view.inspected = said
-        return self.view.status
+        except Exception as error:
+            self._say(f"It cannot be shown: {type(error).__name__}: {error}", alarm=True)
+            return
+        if mark is self._chosen and not self.closed:
+            self.view.inspected = said
 
     def _index(self) -> int:
         """Where the chosen mark is now that everything was made anew."""
@@ -227,24 +259,45 @@ class Explorer:
             dead = sum(len(module.dead_letters()) for module in self.system.modules)
             self.controls.offer(dead)
 
-    def _say(self, text: str) -> None:
-        self.view.status = shown(text, 600)
+    def _say(self, text: str, *, alarm: bool = False) -> None:
+        with self.view.hold_sync():
+            self.view.status, self.view.alarm = shown(text, 600), alarm
 
-    def _act(self, action: Callable[[], Coroutine[Any, Any, str]]) -> None:
+    def _failed(self, text: str) -> None:
+        self._say(f"In the background: {text}", alarm=True)
+
+    def _act(self, action: Callable[[], Coroutine[Any, Any, str]]) -> asyncio.Task[None]:
         """Begin what takes time; what it answers, or what went wrong, is shown."""
 
         async def act() -> None:
+            alarm = False
             try:
                 said = await action()
+            except asyncio.CancelledError:
+                said = "Stopped. What was not done is still due: press Run or Step to go on."
             except Exception as error:
                 # Nobody awaits a click: the page is where an error can be seen.
-                said = f"{type(error).__name__}: {error}"
+                said, alarm = f"{type(error).__name__}: {error}", True
             if not self.closed:
-                self._say(said)
+                self._say(said, alarm=alarm)
 
-        task = asyncio.get_running_loop().create_task(act())
+        return self._keep(act())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _defined(system: System) -> object:
+    """What no trace tells of: which handlers there are, and how the knobs are turned."""
+    handlers = [
+        (module.name, kind, handler.name, handler.target)
+        for module in system.modules
+        for kind, handler in module.handlers()
+    ]
+    return handlers, repr(system.network)
 
 
 def _time_at(knots: memoryview, place: float) -> int:

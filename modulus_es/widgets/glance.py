@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modulus_es.views.marks import KINDS, OUTBOX, UNREADABLE
-from modulus_es.widgets.timeline_data import UNIT, in_order, narrow, numbered, packed
+from modulus_es.widgets.columns import numbered
+from modulus_es.widgets.timeline_data import UNIT, in_order, narrow, packed
 
 if TYPE_CHECKING:
     from modulus_es.stores.port import InboxRow
@@ -52,7 +53,8 @@ def glance(system: System) -> dict[str, Any] | None:
     ]
     kind = [*repeat(KINDS.index("recorded"), len(outgoing)), *map(_ending, incoming)]
     envelopes = [*(row.envelope for row in outgoing), *(row.envelope for row in incoming)]
-    type_, types = numbered([envelope.type for envelope in envelopes])
+    types: dict[str, int] = {}
+    type_ = numbered(types, [envelope.type for envelope in envelopes])
     began: dict[tuple[str, str], datetime] = {}
     for one, envelope in zip(by_row, envelopes, strict=True):
         began.setdefault(one, envelope.occurred_on)

@@ -1,6 +1,8 @@
 // The handler graph: choosing, hovering, moving and zooming, all without the kernel.
 // Traits: data, selected, filter, highlighted. Message: {kind: "choose", node}.
 
+const TALLEST = 460; // pixels, as the style sheet says
+const READABLE = 0.75; // of what is larger, a part is shown first
 const THROUGH = new Set(["aggregate", "domain_event", "projector"]);
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -12,23 +14,26 @@ function render({ model, el }) {
   const scroll = element("div", { class: "mes-scroll" });
   const svg = shape("svg", { role: "group", focusable: "false" });
   let scale = 1;
+  let fitted = true; // until the reader zooms, the graph keeps to the room that there is
   let nodes = [];
   let edges = [];
   let held = new Map();
   let current = 0;
   const zoom = (factor) => {
+    fitted = false;
     scale = Math.min(4, Math.max(0.1, scale * factor));
     size();
   };
-  const fit = () => {
-    const data = model.get("data");
-    scale = Math.min(1, (scroll.clientWidth - 4) / (data.width || 1));
+  const fit = (least = 0.1) => {
+    const { width, height } = model.get("data");
+    if (!width || !scroll.clientWidth) return;
+    scale = Math.max(least, Math.min(1, (scroll.clientWidth - 4) / width, (TALLEST - 4) / height));
     size();
   };
   const bar = element("div", { class: "mes-bar" }, heading,
     button("+", "Enlarge the graph", () => zoom(1.25), signal),
     button("\u2212", "Shrink the graph", () => zoom(0.8), signal),
-    button("Fit", "Fit the graph into its width", fit, signal),
+    button("Fit", "Show the whole graph", () => fit(), signal),
     button("Clear", "Choose no node", () => choose(null), signal));
   scroll.append(svg);
   root.append(bar, scroll);
@@ -73,6 +78,7 @@ function render({ model, el }) {
     current = held.get(focused ?? model.get("selected")) ?? 0;
     svg.replaceChildren(all);
     nodes[current]?.made.setAttribute("tabindex", "0");
+    if (fitted) fit(READABLE);
     size();
     mark();
     if (focused !== null) nodes[current]?.made.focus({ preventScroll: true });
@@ -203,12 +209,15 @@ function render({ model, el }) {
     zoom(event.deltaY < 0 ? 1.1 : 1 / 1.1);
   }, { signal, passive: false });
 
+  const resized = new ResizeObserver(() => { if (fitted) fit(READABLE); });
+  resized.observe(scroll);
   model.on("change:data", draw);
   model.on("change:selected", mark);
   model.on("change:highlighted", mark);
   draw();
   return () => {
     stop.abort();
+    resized.disconnect();
     root.remove();
   };
 }

@@ -13,9 +13,39 @@ from modulus_es.views.svg import number
 from modulus_es.views.text import shown
 
 _LONGEST = 200
+_WIDE, _TALL = 980, 450
+"""The room for the graph in the explorer, in a usual notebook."""
+_TURNED = 300
+"""Of more nodes than these, no direction shows all at once."""
 
 Part = list[Any]
 """A shape, [style, path, width], or a label, [style, x, y, text, anchor, fit]."""
+
+
+def fitting(graph: HandlerGraph) -> HandlerGraph:
+    """The graph in the direction in which more of it is seen at once in the explorer.
+
+    >>> from modulus_es.views.handler_graph import Edge
+    >>> chain = [Node(name, "handler", name, "m") for name in "abcdefghij"]
+    >>> graph = HandlerGraph(chain, [Edge(*pair) for pair in zip("abcdefghi", "bcdefghij")])
+    >>> fitting(graph).direction
+    'right'
+    """
+    if graph.direction != "auto" or len(graph.nodes) > _TURNED or _shrunk(graph) >= 1:
+        return graph
+    turned = [
+        HandlerGraph(
+            graph.nodes, graph.edges, title=graph.title, direction=way, records=graph.records
+        )
+        for way in ("right", "down")
+    ]
+    return max(turned, key=_shrunk)
+
+
+def _shrunk(graph: HandlerGraph) -> float:
+    """How small all of it would have to be drawn."""
+    scene = graph.scene()
+    return min(1.0, _WIDE / scene.width, _TALL / scene.height)
 
 
 def graph_data(graph: HandlerGraph) -> dict[str, Any]:

@@ -42,10 +42,11 @@ function render({ model, el }) {
   const reading = element("output", { class: "mes-reading" });
   const now = button("Now", "Go to the latest time", () => scrub(null), signal);
   const said = element("div", { class: "mes-said", "aria-live": "polite" });
-  const states = element("div", { class: "mes-states" });
+  const states = element("div", { class: "mes-states", role: "region", tabindex: 0, "aria-label": "Where the messages were" });
   const legend = element("div", { class: "mes-legend" });
   const board = element("div", { class: "mes-board" }, names, plot);
-  const root = element("div", { class: "modulus-es mes-timeline" }, bar, board, legend,
+  const empty = element("div", { class: "mes-empty", hidden: "" });
+  const root = element("div", { class: "modulus-es mes-timeline" }, bar, board, empty, legend,
     element("div", { class: "mes-bar mes-time" }, play, slider, reading, now), said, states);
   el.append(root);
   const hint = tip(root, signal);
@@ -163,6 +164,9 @@ function render({ model, el }) {
       lanes.push({ index, y, height: tall });
       y += tall + 3;
     });
+    board.hidden = lanes.length === 0;
+    empty.hidden = lanes.length > 0;
+    empty.textContent = shown ? `Nothing was delivered to ${filter.label} yet.` : "Nothing has happened yet.";
     height = y + 4;
     yOf = new Map(lanes.map((lane) => [lane.index, lane]));
     plot.style.height = `${height}px`;
@@ -474,6 +478,10 @@ function render({ model, el }) {
   function table() {
     // At first glance it is not known yet which marks are of one message.
     if (!data || data.partial) return;
+    if (data.lanes.length === 0) {
+      states.replaceChildren();
+      return;
+    }
     const cursor = (model.get("cursor") ?? 1) * UNIT;
     const count = data.x.length;
     lives ??= livesOf(data);
@@ -490,7 +498,7 @@ function render({ model, el }) {
       else state[of[mark]] = data.kind[mark];
       if (!outbox[data.lane[mark]]) arrived[data.message[mark]] = 1;
     }
-    const heads = ["waiting", "in flight", "being handled", "done", "failed", "dead", "duplicates"];
+    const heads = ["waiting", "in flight", "handling", "done", "failed", "dead", "duplicates"];
     const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, crash: 0, dead: 5 };
     const sums = data.lanes.map(() => [0, 0, 0, 0, 0, 0, 0]);
     state.forEach((kind, life) => {

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from operator import attrgetter
-from types import SimpleNamespace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from modulus_es.views import glyphs
+from modulus_es.views.counting import all_counted, counted
 from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
-from modulus_es.views.marks import KINDS, OUTBOX, SPANS, Mark
+from modulus_es.views.marks import KINDS, MOMENTS, OUTBOX, SPANS, Mark
 from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
 from modulus_es.views.timeline_scene import COUNTED, LIMIT
 from modulus_es.views.timescale import TimeScale, micros
+from modulus_es.widgets.columns import Columns, in_use
 from modulus_es.widgets.graph_data import key, parts
 
 UNIT = 1_000_000_000
@@ -26,58 +25,57 @@ UNIT = 1_000_000_000
 SPANS_UP_TO = 600_000
 """Of more marks than these, only the moments travel to the page, not what lasts."""
 
-_COLUMNS = (
-    "time", "end", "module", "handler", "kind", "message_id", "type", "attempt", "correlation_id",
-    "causation_id",
-)  # fmt: skip
 _STEP, _WIDE, _GAP = 17, 700.0, 14
 
 
-def timeline_data(timeline: Timeline, version: int = 0) -> dict[str, Any]:
+def timeline_data(
+    timeline: Timeline, version: int = 0, columns: Columns | None = None
+) -> dict[str, Any]:
     """Everything that the page needs to draw a timeline, its columns as bytes.
 
     ``version`` comes back with every click, so that it is known which marks the
-    reader saw.
+    reader saw. ``columns`` are those of its marks, where they are known already.
 
     >>> from modulus_es.clock import START
     >>> mark = Mark(START, START, "inventory", "ReserveStock", "done", "m1", "OrderCreated")
     >>> timeline_data(Timeline([mark]))["lanes"][0]["node"]
     'inventory/handler/ReserveStock'
     """
+    many = len(timeline.marks) > LIMIT
     marks = travelling(timeline)
-    # By column, because there may be millions.
-    held: Any = SimpleNamespace(**{name: list(map(attrgetter(name), marks)) for name in _COLUMNS})
-    counted = len(timeline.marks) > LIMIT
-    axis = _Linear(held) if counted else _ToScale(marks, timeline.axis)
-    lanes = axis.lanes
-    number = {lane: index for index, lane in enumerate(lanes)}
-    lane = np.fromiter(map(number.__getitem__, _pairs(held)), "u4", len(marks))
-    type_, types = numbered(held.type)
-    message, cause = _messages(held)
-    kind_number = {kind: index for index, kind in enumerate(KINDS)}
-    kind = np.fromiter(map(kind_number.__getitem__, held.kind), "u1", len(marks))
-    attempt = np.minimum(np.array(held.attempt, dtype="i8"), 65_535)
+    columns = Columns(marks) if columns is None else columns
+    held = columns.held if len(columns.marks) == len(marks) else columns.only_moments()
+    lanes = in_use(held["lane"], columns.lanes)
+    names = [lane for lane, _ in lanes]
+    axis: _ToScale | _Linear
+    axis = _Linear(held, names) if many else _ToScale(marks, timeline.axis)
+    place = {lane: index for index, lane in enumerate(axis.lanes)}
+    types = in_use(held["type"], columns.types)
     sent = {
         "knots": np.array(axis.knots, "f8"),
         "x": np.array(axis.x, "u4"),
         "end": np.array(axis.end, "u4"),
-        "cause": np.array(cause, "i4"),
+        "cause": columns.cause(),
         **{
             name: narrow(np.asarray(values))
             for name, values in (
-                ("row", axis.rows), ("lane", lane), ("kind", kind), ("type", type_),
-                ("attempt", attempt), ("message", message),
+                ("row", axis.rows),
+                ("lane", _renumbered(held["lane"], [(n, place[lane]) for lane, n in lanes])),
+                ("kind", held["kind"]),
+                ("type", _renumbered(held["type"], [(n, at) for at, (_, n) in enumerate(types)])),
+                ("attempt", np.minimum(held["attempt"], 65_535)),
+                ("message", held["message"]),
             )
         },
-    }  # fmt: skip
+    }
     return {
         "version": version,
-        "counted": counted,
-        "heading": _heading(timeline) if counted else timeline.scene().title,
-        "alt": timeline.alt(),
+        "counted": many,
+        "heading": _heading(timeline) if many else timeline.scene().title,
+        "alt": _alt(timeline, held, len(names)) if many else timeline.alt(),
         "cuts": axis.cuts,
         "flow": axis.flow,
-        **packed(lanes, axis.rows_of, list(types), sent),
+        **packed(axis.lanes, axis.rows_of, [name for name, _ in types], sent),
     }
 
 
@@ -182,13 +180,8 @@ class _Linear:
 
     cuts: Sequence[Any] = ()
 
-    def __init__(self, held: Any) -> None:
-        many = len(held.time)
-        begin = np.rint(np.fromiter(map(datetime.timestamp, held.time), "f8", many) * 1e6)
-        end = begin.copy()
-        lasting = [index for index, kind in enumerate(held.kind) if kind in SPANS]
-        ends = map(datetime.timestamp, map(held.end.__getitem__, lasting))
-        end[lasting] = np.rint(np.fromiter(ends, "f8", len(lasting)) * 1e6)
+    def __init__(self, held: Mapping[str, Any], lanes: Iterable[tuple[str, str]]) -> None:
+        begin, end = held["time"], held["end"]
         first, last = float(begin.min()), float(end.max())
         factor = UNIT / max(last - first, 1.0)
         self.x = np.rint((begin - first) * factor)
@@ -196,9 +189,17 @@ class _Linear:
         self.knots = [first, 0.0, 0.0, last, 1.0, 1.0]
         self.flow = last - first
         # The marks are in order of time, so the lanes are in order of their first ones.
-        self.lanes = in_order(dict.fromkeys(_pairs(held)))
-        self.rows = np.zeros(many, "u1")
+        self.lanes = in_order(lanes)
+        self.rows = np.zeros(len(begin), "u1")
         self.rows_of: dict[tuple[str, str], int] = {}
+
+
+def _renumbered(numbers: Any, new: Iterable[tuple[int, int]]) -> Any:
+    pairs = list(new)
+    found = np.zeros(max((old for old, _ in pairs), default=-1) + 1, "u4")
+    for old, now in pairs:
+        found[old] = now
+    return found[numbers]
 
 
 def _heading(timeline: Timeline) -> str:
@@ -206,8 +207,11 @@ def _heading(timeline: Timeline) -> str:
     return f"{timeline.title}: {many}, drawn as counts because they are so many"
 
 
-def _pairs(held: Any) -> Iterator[tuple[str, str]]:
-    return zip(held.module, held.handler, strict=True)
+def _alt(timeline: Timeline, held: Mapping[str, Any], lanes: int) -> str:
+    """What a picture of very many marks says, in words; the table below has the lanes."""
+    counts = np.bincount(held["kind"], minlength=len(KINDS)).tolist()
+    said = all_counted(dict(zip(KINDS, counts, strict=True)), MOMENTS)
+    return f"{_heading(timeline)}: {', '.join([counted(lanes, 'lane'), *said])}."
 
 
 def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -218,46 +222,6 @@ def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """
     lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
     return lanes_of(lives, range(len(lives)))
-
-
-def numbered(values: Sequence[Any]) -> tuple[Any, dict[Any, int]]:
-    """Each value's number, in order of first appearance, and the numbers by value.
-
-    >>> numbered(["b", "a", "b"])
-    (array([0, 1, 0], dtype=uint32), {'b': 0, 'a': 1})
-    """
-    number = {value: index for index, value in enumerate(dict.fromkeys(values))}
-    return np.fromiter(map(number.__getitem__, values), "u4", len(values)), number
-
-
-def _messages(held: Any) -> tuple[Any, Any]:
-    """The number of each mark's message, and of each message's cause, -1 without one."""
-    ids, keys = held.message_id, held.message_id
-    nameless = [index for index, id_ in enumerate(ids) if not id_]
-    if nameless:
-        # What has no id is a command's attempt with its outcome, which end together.
-        keys = list(ids)
-        for index in nameless:
-            keys[index] = (held.correlation_id[index], held.type[index], held.end[index])
-    own, number = numbered(keys)
-    first = np.empty(len(number), "i8")
-    first[own[::-1]] = np.arange(len(own) - 1, -1, -1)
-    # How a message was recorded knows best what it follows from.
-    recorded = [index for index, kind in enumerate(held.kind) if kind == "recorded"]
-    first[own[recorded]] = recorded
-    sent: dict[tuple[str, str | None], int] = {}
-    for index in nameless:
-        sent.setdefault((held.module[index], held.correlation_id[index]), int(own[index]))
-    causes = map(held.causation_id.__getitem__, first.tolist())
-    cause = np.fromiter((number.get(id_ or "", -1) for id_ in causes), "i4", len(number))
-    if sent:
-        for message in np.flatnonzero(cause < 0).tolist():
-            index = int(first[message])
-            if ids[index]:
-                spoke = held.module[index], held.correlation_id[index]
-                cause[message] = sent.get(spoke, -1)
-    cause[cause == np.arange(len(number))] = -1
-    return own, cause
 
 
 def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:

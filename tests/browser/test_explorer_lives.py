@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import cells
 import pytest
-from live_lab import Notebook, Shop
+from live_lab import LATE, Notebook, Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -38,6 +38,25 @@ def test_what_happens_in_another_cell_is_shown_at_once(shop: Shop) -> None:
     marks(shop, shop.value("len(system.timeline().marks)"))
     # The graph follows the timeline.
     shop.page.locator("[aria-label='PlaceOrder (command · 4) in orders']").wait_for()
+
+
+def test_a_page_that_is_slow_to_begin_loses_nothing(
+    notebook: Callable[..., Notebook],
+) -> None:
+    opened = notebook(cells.SHOP, cells.RUN, cells.EXPLORE)
+    # As if anywidget's two seconds were over before the views' modules are there.
+    opened.ask(
+        "() => { AbortSignal.timeout = () => { const late = new AbortController();"
+        " setTimeout(() => late.abort()); return late.signal; }; }"
+    )
+    for index in range(3):
+        opened.run(index)
+    marks(opened, opened.value("len(system.timeline().marks)"))
+    assert any(LATE in error for error in opened.errors)
+    opened.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
+    marks(opened, opened.value("len(system.timeline().marks)"))
+    opened.page.get_by_role("button", name="Run", exact=True).click()
+    opened.page.locator(".mes-status", has_text="nothing is due").wait_for()
 
 
 def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) -> None:

@@ -1,0 +1,89 @@
+"""Narrow columns and wide ones, small systems and large ones, names of every length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cells
+import pytest
+from live_lab import Notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+EMPTY = """
+from modulus_es import System
+system = System(seed=7)
+explorer = system.explore()
+explorer
+"""
+ONE = """
+from modulus_es import Command, System
+class Ping(Command[str]): ...
+system = System(seed=7)
+@system.module("only").handles(Ping)
+async def ping(command: Ping) -> str:
+    return "pong"
+explorer = system.explore()
+explorer
+"""
+MANY = """
+from modulus_es import IntegrationEvent, System
+class Told(IntegrationEvent):
+    number: int
+
+system = System(seed=7)
+modules = [system.module(f"department_of_very_long_names_number_{n:02}") for n in range(64)]
+for n, module in enumerate(modules):
+    @module.on(Told, name=f"take_note_of_whatever_was_told_by_any_of_the_other_departments_{n}")
+    async def hear(told: Told) -> None: ...
+await modules[0].bus.publish(Told(1))
+await system.run()
+explorer = system.explore()
+explorer
+"""
+FITS = """() => [...document.querySelectorAll('.mes-explorer, .mes-explorer .mes-bar, .mes-controls-area')]
+    .filter((one) => one.scrollWidth > one.clientWidth + 1)
+    .map((one) => one.className)"""  # noqa: E501
+
+
+def explored(opened: Notebook, *cells_: int) -> None:
+    for index in cells_:
+        opened.run(index)
+    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+
+
+@pytest.mark.parametrize("width", [600, 1600])
+def test_it_fits_a_narrow_column_and_a_wide_one(
+    notebook: Callable[..., Notebook], width: int
+) -> None:
+    opened = notebook(cells.SHOP, cells.RUN, cells.EXPLORE)
+    # JupyterLab's own bars and the prompt are about so wide.
+    opened.page.set_viewport_size({"width": width + 180, "height": 2300})
+    explored(opened, 0, 1, 2)
+    number = opened.value(
+        "max(i for i, m in enumerate(explorer.marks) if (m.kind, m.handler) == ('done', 'ship_order'))"  # noqa: E501
+    )
+    opened.page.locator(f'.mes-mark[data-mark="{number}"]').click()
+    opened.page.wait_for_selector(".mes-inspector-area table")
+    assert opened.ask(FITS) == []
+    opened.shot(f"wide-{width}")
+
+
+@pytest.mark.parametrize(("name", "cell"), [("empty", EMPTY), ("one-module", ONE)])
+def test_a_system_without_traffic_says_so(
+    notebook: Callable[..., Notebook], name: str, cell: str
+) -> None:
+    opened = notebook(cell)
+    explored(opened, 0)
+    assert "nothing yet" in opened.page.locator(".mes-reading").inner_text()
+    assert "Nothing has happened yet" in opened.page.locator(".mes-timeline").inner_text()
+    assert opened.violations(".mes-explorer") == []
+    opened.shot(f"system-{name}")
+
+
+def test_64_modules_and_long_names_are_shown_and_scroll(notebook: Callable[..., Notebook]) -> None:
+    opened = notebook(MANY)
+    explored(opened, 0)
+    assert opened.page.locator(".mes-module").count() == 64
+    assert opened.ask(FITS) == []
+    opened.shot("system-64-modules")

@@ -1,0 +1,83 @@
+"""What the explorer says when something does not go as it should."""
+
+from __future__ import annotations
+
+import pytest
+from live_lab import Shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+STATUS = "explorer.view.status"
+ENDLESS = """
+class Again(IntegrationEvent):
+    number: int
+
+@orders.on(Again)
+async def again(told: Again, uow: UnitOfWork) -> None:
+    uow.publish(Again(told.number + 1))
+
+await orders.bus.publish(Again(0))
+"""
+
+
+def test_an_error_of_a_run_is_shown_in_the_explorer(shop: Shop) -> None:
+    shop.say("await system.start()")
+    shop.press("Run")
+    said = shop.until(STATUS, lambda value: "ModulusError" in value)
+    assert "running already" in said
+    assert shop.page.locator(".mes-explorer.mes-alarm .mes-status").inner_text() == said
+    shop.shot("run-failed")
+    shop.say("await system.stop()")
+    shop.press("Run")
+    shop.until(STATUS, lambda value: "nothing is due" in value)
+    assert shop.page.locator(".mes-explorer.mes-alarm").count() == 0
+
+
+def test_a_run_that_is_blocked_says_what_blocks_it(shop: Shop) -> None:
+    shop.page.get_by_label("between", exact=True).last.select_option("orders")
+    shop.page.get_by_label("and", exact=True).last.select_option("inventory")
+    shop.press("Cut off")
+    shop.until("system.network.is_cut('orders', 'inventory')")
+    shop.say("await system.send(PlaceOrder(Decimal(7)))")
+    shop.press("Run")
+    said = shop.until(STATUS, lambda value: "blocked" in value)
+    assert "inventory | orders" in said or "orders | inventory" in said
+    shop.shot("blocked")
+    shop.press("Step")
+    shop.until(STATUS, lambda value: value.startswith("No step: blocked"))
+    shop.press("Heal")
+    shop.until("system.network.is_cut('orders', 'inventory')", lambda value: not value)
+    shop.press("Run")
+    shop.until(STATUS, lambda value: "nothing is due" in value)
+
+
+@pytest.mark.parametrize("how", ["Stop", "the kernel's interrupt"])
+def test_a_run_that_does_not_end_can_be_stopped(shop: Shop, how: str) -> None:
+    shop.say(ENDLESS)
+    shop.press("Run")
+    shop.until("len(system.trace) > 300")
+    if how == "Stop":
+        shop.shot("running")
+        shop.press("Stop")
+    else:
+        shop.ask("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    shop.until(STATUS, lambda value: value.startswith("Stopped"))
+    handled = shop.value("len(system.trace)")
+    shop.press("Step")
+    shop.until(STATUS, lambda value: value.startswith("One step"))
+    assert shop.value("len(system.trace)") - handled < 20
+
+
+def test_a_handler_that_is_defined_anew_while_it_is_open_takes_effect(shop: Shop) -> None:
+    shop.say(
+        "@billing.on(StockReserved)\n"
+        "async def send_invoice(reserved: StockReserved) -> None: ...\n"
+        "@billing.on(OrderCreated)\nasync def charge(created: OrderCreated) -> None: ..."
+    )
+    # No message has told of it yet.
+    shop.node("billing/handler/send_invoice").wait_for()
+    shop.say("await system.send(PlaceOrder(Decimal(7)))")
+    shop.press("Run")
+    shop.until(STATUS, lambda value: "nothing is due" in value)
+    assert shop.mark("done", "charge").count() == 1
+    assert shop.mark("done", "send_invoice").count() == 1
