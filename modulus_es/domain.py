@@ -35,6 +35,7 @@ from modulus_es.events import (
     RecordedEvent,
     UnknownEvent,
 )
+from modulus_es.kept import kept_of
 from modulus_es.making import make_of
 from modulus_es.naming import define, qualified_name, stable_name
 from modulus_es.recording import RecordingType, command_methods_of, positional, recording, takes_id
@@ -182,7 +183,10 @@ class Aggregate(es.Aggregate, metaclass=RecordingType):
         kwargs["originator_id"] = id
         kwargs["originator_version"] = cls.INITIAL_VERSION
         created = make_of(event_class)(kwargs)
+        kept = kept_of(created)
         aggregate: Self = created.begin(cls)
+        if kept:
+            created.__dict__.update(kept)
         aggregate._pending_events.append(created)
         return aggregate
 
@@ -205,7 +209,10 @@ class Aggregate(es.Aggregate, metaclass=RecordingType):
             recorded = make_of(event_class)(kwargs)
         except TypeError as error:
             raise TypeError(f"{event_class.__qualname__} cannot be recorded: {error}") from None
+        kept = kept_of(recorded)
         recorded.mutate(self)
+        if kept:
+            recorded.__dict__.update(kept)
         self._pending_events.append(recorded)
 
     def __hash__(self) -> int:

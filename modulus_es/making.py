@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields, is_dataclass
 from inspect import signature
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -23,7 +23,7 @@ def make_of(cls: Any) -> Make:
     """
     known: Make | None = cls.__dict__.get("__make_event__")
     if known is None:
-        known = _make_of(cls)
+        known = _with_factories(cls, _make_of(cls))
         cls.__make_event__ = staticmethod(known)
     return known
 
@@ -62,3 +62,30 @@ def _make_of(cls: Any) -> Make:
         return made
 
     return make
+
+
+def _with_factories(cls: Any, make: Make) -> Make:
+    """``make``, where the aggregate is a dataclass whose fields are made by factories.
+
+    A dataclass knows them inside its constructor only; from outside, its default
+    is a mark in their place.
+    """
+    aggregate: Any = getattr(cls, "__aggregate__", None)
+    constructor = getattr(aggregate, "__init__", None)
+    if constructor is None or not is_dataclass(aggregate):
+        return make
+    taken = signature(constructor).parameters
+    marks = {name: parameter.default for name, parameter in taken.items()}
+    factories = {
+        field.name: field.default_factory
+        for field in fields(aggregate)
+        if field.init and field.default_factory is not MISSING
+    }
+
+    def make_with_factories(state: dict[str, Any]) -> Any:
+        for name, factory in factories.items():
+            if state.get(name) is marks[name]:
+                state[name] = factory()
+        return make(state)
+
+    return make_with_factories if factories else make

@@ -12,6 +12,7 @@ from modulus_es.domain import Aggregate
 from modulus_es.errors import HandlerSignatureError, ProjectionError
 from modulus_es.handlers import Handler, meant, said_handler
 from modulus_es.ids import text
+from modulus_es.kept import kept_of
 from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import projected_row
@@ -122,7 +123,9 @@ async def _aggregate_at(module: Module, event: Any, aggregate: Any) -> Any:
         rebuilt = await module.repository.get(cls, aggregate.id, first - 1)
     for past in pending:
         if past.originator_version <= version:
+            kept = kept_of(past)
             rebuilt = past.mutate(rebuilt) if rebuilt is not None else past.begin(cls)
+            past.__dict__.update(kept)
     return rebuilt
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -584,6 +584,70 @@ async def test_a_field_without_a_type_hint_comes_back_as_it_was() -> None:
     rebuilt = await again(Box(content))
     assert rebuilt.content == content
     assert type(rebuilt.content["a"]) is tuple
+
+
+class Cart(Aggregate):
+    @event("Filled")
+    def __init__(self, items: list[str], prices: dict[str, list[int]]) -> None:
+        self.items, self.prices = items, prices
+
+    @event("Added")
+    def add(self, item: str, tags: list[str] | None = None) -> None:
+        self.items.append(item)
+        self.prices["tea"].append(len(self.items))
+        self.tags = tags
+        if tags is not None:
+            tags.append("added")
+
+
+async def test_what_an_event_recorded_stays_though_the_aggregate_changes_the_same_list() -> None:
+    cart = Cart(["tea"], {"tea": [1]})
+    cart.add("milk", tags=["cold"])
+    filled, added = cart.pending_events
+    assert (filled.items, filled.prices, added.tags) == (["tea"], {"tea": [1]}, ["cold"])
+    rebuilt = await again(cart)
+    assert (rebuilt.items, rebuilt.prices, rebuilt.tags) == (cart.items, cart.prices, cart.tags)
+
+
+async def test_what_an_event_recorded_stays_though_the_caller_changes_his_list() -> None:
+    items = ["tea"]
+    cart = Cart(items, {"tea": []})
+    items.append("nothing that the cart was told")
+    assert (await again(cart)).items == ["tea"]
+
+
+async def test_what_an_event_recorded_stays_though_a_projector_saw_the_aggregate_between() -> None:
+    module = new_module()
+
+    @module.projects(Cart.Filled)
+    def seen(filled: Cart.Filled, cart: Cart) -> None:
+        assert cart.items == ["tea"]
+
+    @module.projects(Cart.Added)
+    def seen_again(added: Cart.Added, cart: Cart) -> None:
+        assert len(cart.items) == added.originator_version
+
+    cart = Cart(["tea"], {"tea": []})
+    cart.add("milk")
+    cart.add("sugar")
+    await module.save(cart)
+    assert (await module.get(Cart, cart.id)).items == ["tea", "milk", "sugar"]
+
+
+async def test_a_field_that_a_factory_makes_is_recorded_as_it_was_made() -> None:
+    @dataclass
+    class Dog(Aggregate):
+        name: str
+        tricks: list[str] = field(default_factory=list)
+
+        @event("Learned")
+        def learn(self, trick: str) -> None:
+            self.tricks.append(trick)
+
+    fido, other = Dog("Fido"), Dog("Rex")  # type: ignore[call-arg]
+    fido.learn("roll")
+    assert (await again(fido)).tricks == ["roll"]
+    assert (await again(other)).tricks == []
 
 
 async def test_a_value_without_a_type_that_cannot_be_stored_is_refused_by_name() -> None:
