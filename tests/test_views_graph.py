@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks.graphs import usual
 from modulus_es import Aggregate, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.views.graph_scene import KINDS
 from modulus_es.views.handler_graph import Edge, HandlerGraph, Node
-from modulus_es.views.scene import Group, Shape
+from modulus_es.views.scene import Group, Label, Shape
+from modulus_es.views.text import width_of
+from modulus_es.views.theme import STYLES
 
 
 class Parcel(Aggregate):
@@ -40,7 +44,7 @@ def quickstart(*, traffic: int = 0) -> HandlerGraph:
         Node("l", "handler", "log_order", "orders", count=traffic),
         Node("j", "projector", "order_created", "orders", count=traffic),
         Node("i", "integration_event", "OrderCreated", "orders", count=traffic),
-        Node("r", "handler", "ReserveStock", "inventory", "", traffic, 3, 1),
+        Node("r", "subscriber", "ReserveStock", "inventory", "", traffic, 3, 1),
         Node("q", "query", "CountOrders", "orders", count=traffic),
         Node("qh", "handler", "count_orders", "orders", count=traffic),
     ]
@@ -74,7 +78,66 @@ def test_every_kind_has_an_outline_of_its_own() -> None:
         letters = ["".join(str(segment[0]) for segment in shape.path) for shape in shapes]
         slants = [shape.path[0][1] - shape.path[-2][-2] for shape in shapes if shape.style == kind]
         outlines.add((*letters, *slants))
-    assert len(outlines) == len(KINDS) == 7
+    assert len(outlines) == len(KINDS) == 8
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("count", [10, 60, 300])
+def test_no_label_overlaps_another_or_leaves_the_picture(count: int, direction: str) -> None:
+    graph = HandlerGraph(*usual(count), direction=direction)
+    scene = graph.scene()
+    spots = []
+    for item in scene.items:
+        for label in item.items if isinstance(item, Group) else (item,):
+            if isinstance(label, Label):
+                style = STYLES[label.style]
+                wide = width_of(label.text, style.size, bold=style.bold)
+                left = label.x - wide / 2 if label.anchor == "middle" else label.x
+                spots.append((label.y, left, left + wide))
+    assert len(spots) > 2 * count
+    assert all(left >= 0 and right <= scene.width for _, left, right in spots)
+    spots.sort()
+    for index, (y, left, right) in enumerate(spots):
+        for below, other_left, other_right in spots[index + 1 :]:
+            if below - y >= 10:
+                break
+            assert right <= other_left or other_right <= left
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edge_meets_the_outline_of_every_kind(kind: str) -> None:
+    nodes = [Node("a", kind, "Name", "m"), Node("b", kind, "Name", "m")]
+    graph = HandlerGraph(nodes, [Edge("a", "b", "event")], direction="right")
+    way, head = next(g.items for g in graph.scene().items if isinstance(g, Group) and not g.key)
+    assert isinstance(way, Shape)
+    assert isinstance(head, Shape)
+    for node, (_, x, y) in (("a", way.path[0]), ("b", head.path[0])):
+        outline = next(i for i in group(graph, node).items if i.style == kind)
+        assert isinstance(outline, Shape)
+        assert any(abs(float(x) - side) <= 0.5 for side in crossed(outline, float(y)))
+
+
+def crossed(outline: Shape, y: float) -> list[float]:
+    """Where an outline is at a height, as far as its corners say it."""
+    corners = [(float(s[-2]), float(s[-1])) for s in outline.path if len(s) > 1]
+    found = []
+    for (x, top), (to_x, bottom) in pairwise([*corners, corners[0]]):
+        if min(top, bottom) <= y <= max(top, bottom):
+            part = (y - top) / (bottom - top) if bottom != top else 0.0
+            found.append(x + (to_x - x) * part)
+    return found
+
+
+async def test_a_handler_of_integration_events_is_a_subscriber() -> None:
+    system = System(seed=7)
+
+    @system.module("parcels").on(ParcelPlaced)
+    def hear(placed: ParcelPlaced) -> None: ...
+
+    assert {node.label: node.kind for node in system.graph().nodes} == {
+        "hear": "subscriber",
+        "ParcelPlaced": "integration_event",
+    }
 
 
 def test_calls_are_solid_and_events_are_dashed() -> None:
@@ -100,7 +163,22 @@ def test_without_traffic_no_counts_are_shown() -> None:
 def test_traffic_retries_and_dead_letters_are_shown() -> None:
     shown = texts(quickstart(traffic=1200))
     assert "command · 1,200" in shown
-    assert "handler · 1,200 · 3 retries · 1 dead" in shown
+    assert "subscriber · 1,200 · 3 retries · 1 dead" in shown
+
+
+def test_one_retry_is_no_plural() -> None:
+    graph = HandlerGraph([Node("h", "subscriber", "charge", "billing", count=1, retries=1)], [])
+    assert "subscriber · never reached · 1 retry" in texts(graph)
+
+
+async def test_a_message_that_its_outbox_gave_up_is_counted_where_it_is_drawn() -> None:
+    system = System(seed=7)
+    parcels = system.module("parcels")
+    await parcels.bus.publish(ParcelPlaced(UUID(int=1)))
+    (row,) = parcels.store.outbox_rows()
+    row.attempts, row.dead_at = 5, system.now()
+    (made,) = system.graph().nodes
+    assert (made.count, made.retries, made.dead) == (0, 4, 1)
 
 
 def test_edges_with_more_traffic_are_wider() -> None:
@@ -188,8 +266,8 @@ def test_the_table_has_a_row_for_each_node_and_says_where_it_leads() -> None:
 
 def test_the_text_of_a_graph_counts_what_is_in_it() -> None:
     assert repr(quickstart()) == (
-        "HandlerGraph(2 modules, 1 command, 1 query, 1 aggregate, 1 domain event, 4 handlers, "
-        "1 projector, 1 integration event, 8 edges)"
+        "HandlerGraph(2 modules, 1 command, 1 query, 1 aggregate, 1 domain event, 3 handlers, "
+        "1 projector, 1 integration event, 1 subscriber, 8 edges)"
     )
     assert repr(HandlerGraph([], [])) == "HandlerGraph(empty)"
     lonely = HandlerGraph([Node("h", "handler", "lonely", "m")], [])

@@ -174,6 +174,75 @@ def test_an_edge_that_closes_a_circle_runs_backward_and_still_begins_at_its_sour
     assert [r.backward for r in layout.routes.values()].count(True) == 1
 
 
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_an_edge_that_runs_backward_ends_beside_the_heads_of_those_that_do_not(
+    direction: str,
+) -> None:
+    layout = lay_out(boxes("a", "b", "c"), chain("a", "b", "c", "a"), direction=direction)
+    across = 1 if direction == "right" else 0
+    begins, ends = layout.routes["c", "a"].stops[0], layout.routes["c", "a"].stops[-1]
+    assert abs(begins[across] - layout.routes["b", "c"].stops[-1][across]) >= 8
+    assert abs(ends[across] - layout.routes["a", "b"].stops[0][across]) >= 8
+
+
+def test_a_circle_through_several_groups_is_closed_between_them() -> None:
+    ask, tell = boxes("ask", "order", "told", "hear", group="o"), boxes("pay", "paid", group="p")
+    circle = chain("ask", "order", "told", "pay", "paid", "hear", "order")
+    layout = lay_out([*ask, *tell], circle, direction="down")
+    assert layout.routes["paid", "hear"].backward
+    assert layout.boxes["hear"].y == layout.boxes["ask"].y
+    assert layout.groups["o"].y + layout.groups["o"].height < layout.groups["p"].y
+
+
+def test_what_only_other_groups_are_linked_with_lies_where_its_own_group_is() -> None:
+    first = boxes("a", "b", group="one")
+    layout = lay_out(
+        [*first, *boxes("c", "d", group="two"), *boxes("e", "f", "g", group="three")],
+        [*chain("a", "b", "c", "d", "e", "f"), ("a", "g")],
+        direction="down",
+    )
+    assert layout.boxes["g"].y == layout.boxes["e"].y
+
+
+def test_a_group_that_only_others_are_linked_with_is_one_row() -> None:
+    layout = lay_out(
+        [*boxes("a", "b", "c", group="one"), *boxes("x", "y", group="two")],
+        [*chain("a", "b", "c"), ("a", "x"), ("c", "y")],
+        direction="down",
+    )
+    assert layout.boxes["x"].y == layout.boxes["y"].y
+
+
+@pytest.mark.parametrize(("steps", "level"), [("abc", "b"), ("abcdefg", "g")])
+def test_what_hears_another_group_is_near_to_what_it_uses_in_its_own(
+    steps: str, level: str
+) -> None:
+    layout = lay_out(
+        [*boxes("said", "other", group="one"), *boxes(*steps, "used", "hears", group="two")],
+        [*chain(*steps, "used"), ("said", "other"), ("said", "hears"), ("hears", "used")],
+        direction="down",
+    )
+    assert layout.boxes["hears"].y == layout.boxes[level].y
+
+
+def test_parts_that_nothing_links_lie_close_together() -> None:
+    fan = [("hub", f"leaf{i}") for i in range(6)]
+    names = boxes("hub", *(f"leaf{i}" for i in range(6)), "x", "y", group="orders")
+    layout = lay_out(names, [*fan, ("x", "y")], direction="down")
+    beside = sorted(place.x for name, place in layout.boxes.items() if name not in ("hub", "x"))
+    assert max(right - left for left, right in pairwise(beside)) == 80 + 18
+
+
+def test_a_part_that_lies_alone_makes_its_group_no_longer() -> None:
+    layout = lay_out(
+        [*boxes("a", "b", "c", group="one"), *boxes("d", "e", "f", "x", "y", group="two")],
+        [*chain("a", "b", "c", "d", "e"), ("d", "f"), ("x", "y")],
+        direction="down",
+    )
+    # Beside e and f there would be three of them.
+    assert layout.boxes["y"].y == layout.boxes["d"].y
+
+
 def test_a_long_edge_bends_around_what_it_passes() -> None:
     layout = lay_out(boxes("a", "b", "c"), [*chain("a", "b", "c"), ("a", "c")], direction="right")
     assert len(layout.routes["a", "b"].stops) == 4
@@ -232,9 +301,10 @@ def test_with_the_backward_arcs_turned_every_arc_leads_to_a_later_layer(
     drawn: list[tuple[int, int]],
 ) -> None:
     given_arcs = list(dict.fromkeys(drawn))
-    turned = backward(10, given_arcs)
+    groups = [i % 3 for i in range(10)]
+    turned = backward(10, given_arcs, groups)
     onward = [(b, a) if (a, b) in turned else (a, b) for a, b in given_arcs]
-    layer = layers(10, list(dict.fromkeys(onward)), [i % 3 for i in range(10)])
+    layer = layers(10, list(dict.fromkeys(onward)), groups)
     assert all(layer[a] < layer[b] for a, b in onward)
     assert min(layer) == 0
 

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
+import pytest
 from msgspec.structs import replace
 
 from modulus_es import Aggregate, Command, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.clock import START
 from modulus_es.views.happenings import CALLER, happenings_of
 from modulus_es.views.marks import OUTBOX, Mark
+from modulus_es.views.scene import Group
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.sequence_scene import LIMIT
 
@@ -79,8 +81,10 @@ def test_the_picture_shows_modules_messages_and_errors() -> None:
 
 
 def test_an_event_is_drawn_dashed_and_a_command_solid() -> None:
-    picture = SequenceDiagram(conversation()).to_svg()
-    assert picture.count('class="m-event"') == picture.count('class="m-sync"') == 1
+    items = SequenceDiagram(conversation()).scene().items
+    groups = [item for item in items if isinstance(item, Group)]
+    styles = [part.style for group in groups for part in group.items]
+    assert styles.count("event") == styles.count("sync") == 1
 
 
 def test_a_message_of_a_module_to_itself_comes_back() -> None:
@@ -88,6 +92,38 @@ def test_a_message_of_a_module_to_itself_comes_back() -> None:
     diagram = SequenceDiagram(marks)
     assert told(diagram)[0] == ("event", "orders", "orders")
     assert "orders -&gt; orders: OrderCreated" in diagram.to_svg()
+
+
+def test_what_is_said_beside_the_last_lifeline_is_not_cut_where_there_is_room_for_it() -> None:
+    error = "TimeoutError: the card network did not answer in time"
+    diagram = SequenceDiagram([Mark(at(1), at(1), "pay", "take", "retry", "m", "Due", error=error)])
+    assert f"take: failed, tried again ({error})" in diagram.to_svg()
+
+
+@pytest.mark.parametrize(
+    ("micros", "said"),
+    [
+        ((0, 1_000_000), ["00:00:00", "00:00:01"]),
+        ((0, 1_525_240), ["00:00:00.000", "00:00:01.525"]),
+        ((0, 240), ["00:00:00.000000", "00:00:00.000240"]),
+    ],
+)
+def test_all_clocks_are_equally_exact(micros: tuple[int, int], said: list[str]) -> None:
+    times = [START + timedelta(microseconds=n) for n in micros]
+    marks = [Mark(time, time, "orders", "place", "done", "", "PlaceOrder") for time in times]
+    root = ET.fromstring(SequenceDiagram(marks).to_svg())
+    captions = [e.text or "" for e in root.iter(f"{SVG}text") if e.get("class") == "m-caption"]
+    assert [text for text in captions if text.startswith("00:")] == said
+
+
+def test_the_legend_tells_a_command_from_an_event() -> None:
+    root = ET.fromstring(SequenceDiagram(conversation()).to_svg())
+    assert {"command", "event"} <= {element.text for element in root.iter(f"{SVG}text")}
+
+
+def test_every_attempt_after_the_first_has_its_number() -> None:
+    mark_ = Mark(at(1), at(1), "pay", "take", "done", "m", "Due", attempt=3)
+    assert "take: done, attempt 3" in SequenceDiagram([mark_]).to_svg()
 
 
 def test_what_is_too_much_is_counted() -> None:

@@ -544,7 +544,14 @@ def test_on_a_log_axis_a_long_wait_leaves_room_for_a_short_one() -> None:
     scale = TimeScale([0, second, day], 0, 1000, axis="log")
     assert scale.breaks == []
     assert 250 < scale.x(second) < 500
-    assert [tick.text for tick in scale.ticks()] == ["1970-01-01", "00:00:01", "01-02 00:00:00"]
+    assert [tick.text for tick in scale.ticks()] == ["00:00:00", "00:00:01", "01-02 00:00:00"]
+
+
+def test_a_log_axis_is_labelled_to_the_millisecond_unless_all_is_shorter() -> None:
+    long = TimeScale([0, 2_403_348, 60_000_000], 0, 600, axis="log")
+    assert [tick.text for tick in long.ticks()] == ["00:00:00", "00:00:02.403", "00:01:00"]
+    short = TimeScale([0, 403_348], 0, 600, axis="log")
+    assert [tick.text for tick in short.ticks()] == ["00:00:00", "00:00:00.403348"]
 
 
 def test_a_log_axis_says_what_it_is() -> None:
@@ -561,6 +568,15 @@ def test_an_unknown_axis_is_refused() -> None:
 def test_arrows_are_drawn_on_demand_only() -> None:
     assert "m-arrow" not in Timeline(story()).to_svg()
     assert "m-arrow" in Timeline(story(), arrows=True).to_svg()
+
+
+def test_no_arrow_crosses_out_a_name() -> None:
+    items = Timeline(story(), arrows=True).scene().items
+    groups = [item.items for item in items if isinstance(item, Group)]
+    arrows = [i for i, parts in enumerate(groups) if parts[0].style == "arrow"]
+    names = [i for i, parts in enumerate(groups) if any(isinstance(p, Label) for p in parts)]
+    assert arrows
+    assert max(arrows) < min(names)
 
 
 def test_a_crash_of_a_consumer_is_marked_at_its_inbox() -> None:

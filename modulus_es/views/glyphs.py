@@ -22,6 +22,9 @@ MEANINGS = {
     "open": "goes on",
 }
 
+MESSAGES = {"command": ("sync", "head"), "event": ("event", "open-head")}
+"""The styles of the line and of the head of what is on its way."""
+
 # Eight rays: written out, because sines differ in their last bit between machines.
 _STAR = (
     (0.0, -1.5), (0.23, -0.55), (1.06, -1.06), (0.55, -0.23), (1.5, 0.0), (0.55, 0.23),
@@ -72,13 +75,17 @@ def legend(kinds: set[str], x: float, y: float, right: float) -> tuple[list[Shap
     """What the signs mean, those of ``kinds``, in lines; and the y below the last one."""
     items: list[Shape | Label] = []
     at = x
-    for kind, meaning in MEANINGS.items():
+    for kind, meaning in {**{kind: kind for kind in MESSAGES}, **MEANINGS}.items():
         if kind not in kinds:
             continue
         wide = 24 + width_of(meaning, 10) + 16
         if at + wide > right and at > x:
             at, y = x, y + 18
-        if kind in SPANS:
+        if kind in MESSAGES:
+            style, head = MESSAGES[kind]
+            items.append(Shape(line((at, y), (at + 11, y)), style))
+            items.append(Shape(polygon([(at + 18, y), (at + 10, y - 4), (at + 10, y + 4)]), head))
+        elif kind in SPANS:
             items.append(span(kind, at, at + 18, y))
         elif kind == "open":
             items += [span("waiting", at, at + 12, y), open_end(at + 12, y, 1)]

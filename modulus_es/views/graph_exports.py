@@ -20,6 +20,7 @@ _MERMAID = {
     "handler": ('["', '"]'),
     "projector": ('[\\"', '"/]'),
     "integration_event": ('{{"', '"}}'),
+    "subscriber": ('("', '")'),
 }
 _DOT = {
     "command": "shape=cds",
@@ -29,6 +30,7 @@ _DOT = {
     "handler": "shape=box",
     "projector": "shape=invtrapezium",
     "integration_event": "shape=hexagon",
+    "subscriber": "shape=box, style=rounded",
 }
 _PLAIN = re.compile(r"[^A-Za-z0-9_.,:()\- ]")
 

@@ -66,7 +66,7 @@ class _Builder:
                     name = stable_name(contract)
                     self._edge(id_, self._contract(name, module.name), "event")
             elif kind == "subscriber":
-                self._node(id_, "handler", handler.name, module.name)
+                self._node(id_, "subscriber", handler.name, module.name)
                 self._edge(self._contract(stable_name(handler.message), ""), id_, "event")
             elif kind == "on":
                 count = self._handled[module.name, handler.name]
@@ -115,16 +115,24 @@ class _Builder:
     def _sent(self, module: Module) -> None:
         # There may be a hundred thousand rows, but few that differ in what matters here.
         alike = Counter(
-            (row.handler, each.kind, each.type, each.to, self._types.get(each.causation_id or ""))
+            (
+                row.handler,
+                each.kind,
+                each.type,
+                each.to,
+                self._types.get(each.causation_id or ""),
+                row.dead_at is not None,
+                max(0, row.attempts - (row.delivered_at is not None) - (row.dead_at is not None)),
+            )
             for row in module.store.outbox_rows()
             for each in (row.envelope,)
         )
-        for (handler, kind, type_, to, topic), many in alike.items():
+        for (handler, kind, type_, to, topic, dead, failed), many in alike.items():
             if kind == "event":
                 message = self._contract(type_, module.name)
             elif (message := f"{to}/command/{type_}") not in self._nodes:
                 continue
-            self._count(message, many)
+            self._count(message, 0 if dead else many, retries=failed * many, dead=many * dead)
             sender = f"{module.name}/handler/{handler}"
             if handler and sender in self._nodes:
                 self._edges[sender, message, "event" if kind == "event" else "sync"] += many

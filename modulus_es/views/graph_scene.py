@@ -57,8 +57,9 @@ def graph_scene(
     scene = Scene(width, layout.height + (_LEGEND if nodes else 0), title)
     for place in layout.groups.values():
         scene.add(Shape(rectangle(*place, radius=8), "module"))
+    kinds = {node.id: node.kind for node in nodes}
     for edge in lines:
-        scene.add(_edge(edge, layout))
+        scene.add(_edge(edge, layout, kinds))
     passed = _passed(layout)
     for module, place in layout.groups.items():
         scene.add(_heading(module, place, passed[place.y]))
@@ -157,6 +158,10 @@ def _funnel(x: float, y: float, w: float, h: float) -> list[Path]:
     return [polygon([(x, y), (x + w, y), (x + w - _SLANT, y + h), (x + _SLANT, y + h)])]
 
 
+def _notched(x: float, y: float, w: float, h: float) -> list[Path]:
+    return [polygon([(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x + _SLANT, y + h / 2)])]
+
+
 def _hexagon(x: float, y: float, w: float, h: float) -> list[Path]:
     left, right, middle = x + _SLANT, x + w - _SLANT, y + h / 2
     return [
@@ -174,15 +179,22 @@ _OUTLINES: Mapping[str, Callable[[float, float, float, float], list[Path]]] = {
     "handler": _plain,
     "projector": _funnel,
     "integration_event": _hexagon,
+    "subscriber": _notched,
 }
 KINDS: Collection[str] = tuple(_OUTLINES)
 
+_RECEDES = {"query": (5, 5), "projector": (5, 5), "subscriber": (_SLANT, 0)}
+"""How far a kind's outline is from its box in the middle of its left and of its right side."""
 
-def _edge(edge: Line, layout: Layout) -> Group:
+
+def _edge(edge: Line, layout: Layout, kinds: Mapping[str, str]) -> Group:
     if edge.source == edge.target:
         path, tip, toward = _loop(layout.boxes[edge.source])
     else:
-        path, tip, toward = _way(layout.routes[edge.source, edge.target], layout.direction)
+        route = layout.routes[edge.source, edge.target]
+        if layout.direction == "right":
+            route = _to_outlines(route, kinds[edge.source], kinds[edge.target])
+        path, tip, toward = _way(route, layout.direction)
     prefix = "cycle-" if edge.in_cycle else ""
     width = round(1.2 + 1.2 * edge.weight, 1)
     head = "cycle-head" if edge.in_cycle else "head" if edge.kind == "sync" else "open-head"
@@ -190,6 +202,15 @@ def _edge(edge: Line, layout: Layout) -> Group:
         [Shape(path, f"{prefix}{edge.kind}", width), Shape(_head(tip, toward), head)],
         edge.title,
     )
+
+
+def _to_outlines(route: Route, source: str, target: str) -> Route:
+    """Begin and end where the outlines are, which may recede from their boxes at the sides."""
+    (x, y), *between, (to_x, to_y) = route.stops
+    own, other = _RECEDES.get(source, (0, 0)), _RECEDES.get(target, (0, 0))
+    if route.backward:
+        return route._replace(stops=((x + own[0], y), *between, (to_x - other[1], to_y)))
+    return route._replace(stops=((x - own[1], y), *between, (to_x + other[0], to_y)))
 
 
 def _way(route: Route, direction: str) -> tuple[Path, tuple[float, float], tuple[int, int]]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modulus_es.views import graph_exports
-from modulus_es.views.counting import all_counted
+from modulus_es.views.counting import all_counted, counted
 from modulus_es.views.cycles import Cycle, cycles
 from modulus_es.views.graph_scene import KINDS, Drawn, Line, graph_scene
 from modulus_es.views.picture import Picture
@@ -19,13 +19,17 @@ from modulus_es.views.text import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+HANDLERS = ("handler", "subscriber")
+"""The kinds that have deliveries of their own."""
+
 _MANY = 12
 """How many things a sentence lists before it says how many more there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A command, query, aggregate, domain_event, handler, projector or integration_event.
+    """A command, query, aggregate, domain_event, handler, projector, integration_event
+    or subscriber: a handler of integration events.
 
     ``count`` is how often a message went through it, ``retries`` how many
     attempts had to be repeated, ``dead`` how many deliveries were given up.
@@ -169,7 +173,7 @@ class HandlerGraph(Picture):
             name = shown(node.label, 80)
             if node.kind == "integration_event" and node.id not in leads:
                 found.append(Flag("unheard", (node.id,), f"nobody handles {name}"))
-            elif node.kind in ("handler", "projector") and (
+            elif node.kind in (*HANDLERS, "projector") and (
                 node.id not in led or (traffic and not node.seen)
             ):
                 found.append(Flag("unreached", (node.id,), f"{name} was never reached"))
@@ -218,7 +222,7 @@ class HandlerGraph(Picture):
         said += [flagged] if flagged else []
         if traffic and flag != "unreached":
             said.append(f"{node.count:,}")
-        said += [f"{node.retries:,} retries"] if node.retries else []
+        said += [counted(node.retries, "retry")] if node.retries else []
         said += [f"{node.dead:,} dead"] if node.dead else []
         caption = " · ".join(said)
         title = f"{shown(node.label, 400)} ({caption}) in {shown(node.module) or 'no module'}"

@@ -19,6 +19,10 @@ WIDE, TALL = 840, 900
 """What a notebook shows without scrolling; the direction is chosen to stay within it."""
 
 
+_ASIDE = 12
+"""How far from the middle of a box an edge ends that runs against the layers."""
+
+
 class Box(NamedTuple):
     """What is to be placed: its name, its group's name (or none) and its size."""
 
@@ -91,7 +95,7 @@ def lay_out(
     order = group_order(len(names), [(group[one], group[other]) for one, other in arcs])
     strip = {name: place for place, name in enumerate(order)}
     group = [strip[held] for held in group]
-    turned = backward(len(boxes), list(arcs))
+    turned = backward(len(boxes), list(arcs), group)
     onward = {((b, a) if (a, b) in turned else (a, b)): bundle for (a, b), bundle in arcs.items()}
     depth = layers(len(boxes), list(onward), group)
     done = ordered(depth, group, list(onward), list(onward.values()))
@@ -206,10 +210,14 @@ class _Plan(NamedTuple):
             if item < len(self.boxes):
                 box = placed[self.boxes[item].id]
                 near, far = (box.x, box.x + box.width) if right else (box.y, box.y + box.height)
-                if item == chain[0]:
-                    stops += [(far, centre[item]), (start + room, centre[item])]
-                else:
-                    stops += [(start, centre[item]), (near, centre[item])]
+                leads = item == chain[0]
+                at = centre[item]
+                if turned:
+                    # Beside the middle, where edges that run onward have their heads.
+                    beyond = centre[chain[1] if leads else chain[-2]]
+                    aside = min(_ASIDE, (box.height if right else box.width) // 4)
+                    at += aside if beyond >= at else -aside
+                stops += [(far, at), (start + room, at)] if leads else [(start, at), (near, at)]
             else:
                 stops += [(start, centre[item]), (start + room, centre[item])]
         if (lane := self.order.far.get((chain[0], chain[-1]))) is not None:

@@ -98,6 +98,46 @@ def _weights(
     return [[fsum(strength for _, strength in pulls[item]) or 0.1 for item in row] for row in rows]
 
 
+def compacted(
+    rows: Sequence[Sequence[int]],
+    size: Sequence[float],
+    gap: Sequence[float],
+    links: Sequence[tuple[int, int]],
+    centre: dict[int, float],
+) -> None:
+    """Move the parts that nothing links back towards each other, as far as they have room."""
+    part = {item: item for row in rows for item in row}
+
+    def root(item: int) -> int:
+        while part[item] != item:
+            part[item] = item = part[part[item]]
+        return item
+
+    for one, other in links:
+        if one in part and other in part:
+            part[root(one)] = root(other)
+    members: dict[int, list[int]] = {}
+    for item in part:
+        members.setdefault(root(item), []).append(item)
+    if len(members) < 2:
+        return
+    begin = min(centre[item] - size[item] / 2 for item in part)
+    before: dict[int, tuple[int, float]] = {}
+    for row in rows:
+        pairs = zip(pairwise(row), _distances(row, size, gap)[1:], strict=True)
+        before.update({item: (other, apart) for (other, item), apart in pairs})
+    for held in sorted(members.values(), key=lambda held: min(centre[item] for item in held)):
+        room = []
+        for item in held:
+            if item not in before:
+                room.append(centre[item] - size[item] / 2 - begin)
+            elif root(before[item][0]) != root(item):
+                room.append(centre[item] - centre[before[item][0]] - before[item][1])
+        free = max(0.0, min(room))
+        for item in held:
+            centre[item] -= free
+
+
 def middle(weighted: Sequence[tuple[float, float]]) -> float:
     """The median of (place, weight) pairs, between two places where both halves weigh the same.
 

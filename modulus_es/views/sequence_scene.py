@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import pairwise
+from math import ceil
 
 from modulus_es.views import glyphs
 from modulus_es.views.happenings import Happening
@@ -15,7 +17,7 @@ LIMIT = 400
 """How many rows are drawn; the rest is counted, and in the table."""
 
 _MARGIN, _CLOCK, _TOP, _ROW, _BOX = 12, 100, 62, 30, 26
-_LEAST, _MOST = 150, 260
+_LEAST, _MOST = 110, 260
 _ROOM, _WIDEST = 320, 620
 """How much room there is behind the last lifeline, and how much at most, for what is said there."""
 _BETWEEN, _ASIDE = 24, 13
@@ -46,11 +48,12 @@ def sequence_scene(
         scene.add(Shape(line((x, _TOP), (x, end)), "grid"))
         scene.add(_module(name, x, gap))
     said: datetime | None = None
+    finest = _finest(drawn)
     for row, happening in enumerate(drawn):
         y = _TOP + _BOX / 2 + _ROW * (row + 1)
         if happening.time != said:
             said = happening.time
-            scene.add(Label(_MARGIN, y + 3.5, _clock(said), "caption"))
+            scene.add(Label(_MARGIN, y + 3.5, _clock(said, finest), "caption"))
         items = (
             _message(happening, place, y, width)
             if happening.is_message
@@ -86,7 +89,7 @@ def _room(place: dict[str, float], happenings: Sequence[Happening]) -> int:
         for happening in happenings
         if not happening.is_message
     ]
-    return round(min(max(reach, default=0), _WIDEST)) if max(reach, default=0) > _ROOM else _ROOM
+    return max(_ROOM, ceil(min(max(reach, default=0), _WIDEST)))
 
 
 def _fit(text: str, size: float) -> float | None:
@@ -106,7 +109,7 @@ def _message(
 ) -> list[Shape | Label]:
     """An arrow from lifeline to lifeline, or a bow back to where it began."""
     x, to_x = place[happening.source], place[happening.target]
-    style, head = ("event", "open-head") if happening.kind == "event" else ("sync", "head")
+    style, head = glyphs.MESSAGES[happening.kind]
     if x == to_x:
         bow = (("M", x, y - 8), ("C", x + 34, y - 10, x + 34, y + 8, x + 9, y + 6))
         tip = polygon([(x + 2, y + 5), (x + 10, y + 1), (x + 9, y + 10)])
@@ -132,11 +135,20 @@ def _became(happening: Happening, x: float, y: float, width: int) -> list[Shape 
 
 def _became_of(happening: Happening) -> str:
     said = f"{happening.handler}: {glyphs.MEANINGS[happening.kind]}"
+    said += f", attempt {happening.attempt}" if happening.attempt > 1 else ""
     if happening.kind in ("crash", "recorded") or happening.text.startswith("lost"):
         said = f"{happening.handler}: {happening.text or happening.type}"
     return said + (f" ({happening.error})" if happening.error else "")
 
 
-def _clock(time: datetime) -> str:
-    text = moment(micros(time)).isoformat(timespec="microseconds")[11:26]
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _finest(happenings: Sequence[Happening]) -> str:
+    """How exact all clocks have to be: the same for all, so that they can be compared."""
+    times = [micros(happening.time) for happening in happenings]
+    if all(time % 1_000_000 == 0 for time in times):
+        return "seconds"
+    apart = [later - time for time, later in pairwise(sorted({*times})) if later > time]
+    return "milliseconds" if min(apart, default=1000) >= 1000 else "microseconds"
+
+
+def _clock(time: datetime, finest: str) -> str:
+    return moment(micros(time)).time().isoformat(timespec=finest)

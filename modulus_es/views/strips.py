@@ -12,7 +12,7 @@ from math import fsum
 from typing import NamedTuple
 
 from modulus_es.views.ordering import Lane, Ordered
-from modulus_es.views.placing import straightened
+from modulus_es.views.placing import compacted, straightened
 from modulus_es.views.ranks import Arc
 
 MARGIN = 12
@@ -56,6 +56,7 @@ def across(order: Ordered, sizes: Sequence[int], names: Sequence[str], *, right:
     for place, name in enumerate(names):
         rows, links, lanes = held[place]
         found = straightened([*rows.values()], size, gap, links, is_bend)
+        compacted([*rows.values()], size, gap, links, found)
         inner = (PAD + (HEADING if right else 0)) if name else 0
         low = min(found[item] - size[item] / 2 for item in found)
         for row in rows.values():

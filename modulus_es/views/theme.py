@@ -59,6 +59,7 @@ STYLES: dict[str, Style] = {
     "integration_event": Style(
         fill=("#f5dfec", "#43203a"), stroke=("#8f3a72", "#e398c6"), width=1.3
     ),
+    "subscriber": Style(fill=("#e6e3f4", "#2b2748"), stroke=("#57499a", "#ab9ff0"), width=1.3),
     "lane": Style(fill=("#f4f6f8", "#1f242a")),
     "grid": Style(stroke=("#dfe4e9", "#333b44")),
     "cut": Style(fill=PAPER),

@@ -116,9 +116,11 @@ class _Drawing:
         scene = Scene(WIDTH, 0, self._title)
         scene.add(Label(_MARGIN, 16, fitted(self._heading, WIDTH - 2 * _MARGIN, 12), "label"))
         # Waits are cut where the axis is broken; what happens beside it is not.
-        scene.add(*lanes, *self._axis(y - 3), *spans, *self._cuts(y - 3), *moments)
+        scene.add(*lanes, *self._axis(y - 3), *spans, *self._cuts(y - 3))
         if arrows:
+            # Below the moments, whose names an arrow that passes must not cross out.
             scene.add(*(self._arrow(source, target) for source, target in self._causes))
+        scene.add(*moments)
         drawn = {mark.kind for mark in self._marks}
         drawn |= {"open"} if any(mark.open for mark in self._marks) else set()
         legend, bottom = (

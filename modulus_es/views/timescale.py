@@ -152,11 +152,13 @@ class TimeScale:
         """The times at which something happens, those that have room."""
         ticks: list[Tick] = []
         free, day = self.left, self.times[0] // _DAY
+        exact = 1000 if self.times[-1] - self.times[0] >= _SECOND else 1
         for time, x in zip(self.times, self._begins, strict=True):
             if x >= free:
-                text = clock_text(time, _exact(time))
+                # What is drawn as its logarithm is not read to the microsecond.
+                text = clock_text(time - time % exact, _exact(time - time % exact))
                 if time // _DAY > day:
-                    text = f"{moment(time):%m-%d} {clock_text(time, _SECOND)}"
+                    text = f"{moment(time):%m-%d} {clock_text(time - time % _SECOND, _SECOND)}"
                 day = time // _DAY
                 ticks.append(Tick(x, text))
                 free = x + _TICK
@@ -186,7 +188,7 @@ class TimeScale:
 
 
 def _exact(time: int) -> int:
-    return next(unit for unit in (_DAY, _MINUTE, _SECOND, 1000, 1) if time % unit == 0)
+    return next(unit for unit in (_SECOND, 1000, 1) if time % unit == 0)
 
 
 def _dwarfing(gaps: Sequence[int]) -> set[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from modulus_es.views.handler_graph import HandlerGraph, Node
+from modulus_es.views.handler_graph import HANDLERS, HandlerGraph, Node
 from modulus_es.views.scene import Group, Label, Path, Shape
 from modulus_es.views.svg import number
 from modulus_es.views.text import shown
@@ -145,8 +145,8 @@ def _filters(graph: HandlerGraph) -> dict[str, dict[str, Any]]:
         if _is_between(node):
             found = _reached(node, onward, nodes) or _reached(node, back, nodes)
         filters[node.id] = {
-            "lanes": [[key(one.module), key(one.label)] for one in found if one.kind == "handler"],
-            "types": [key(one.label) for one in found if one.kind != "handler"],
+            "lanes": [[key(one.module), key(one.label)] for one in found if one.kind in HANDLERS],
+            "types": [key(one.label) for one in found if one.kind not in HANDLERS],
         }
     return filters
 
