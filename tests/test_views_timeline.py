@@ -21,7 +21,7 @@ from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark
 from modulus_es.views.scene import Group, Label
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import AXES, Timeline
-from modulus_es.views.timeline_scene import LIMIT
+from modulus_es.views.timeline_scene import COUNTED, LIMIT
 from modulus_es.views.timescale import TimeScale, lasting, micros
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -391,6 +391,21 @@ def test_a_lane_in_which_too_much_happens_at_once_is_drawn_as_counts() -> None:
     svg = Timeline([*busy, *calm]).to_svg()
     assert ('class="m-count"' in svg, 'class="m-done"' in svg) == (True, True)
     assert "200 marks" in texts(Timeline([*busy, *calm]))
+
+
+def test_the_legend_explains_the_counts_of_one_lane_beside_the_signs_of_the_others() -> None:
+    crowd = [
+        Mark(at(0), at(9), "inventory", "reserve", "attempt", f"m{i}", "OrderCreated")
+        for i in range(12)
+    ]
+    crowd += [
+        Mark(at(9), at(9), "inventory", "reserve", "dead", f"m{i}", "OrderCreated")
+        for i in range(12)
+    ]
+    said = texts(Timeline([*crowd, Mark(at(1), at(1), "orders", "place", "done", "x", "Placed")]))
+    assert {*COUNTED.values(), "done"} <= {*said}
+    assert "dead letter" not in said
+    assert not {*COUNTED.values()} & {*texts(Timeline(story()))}
 
 
 def test_marks_of_one_lane_that_overlap_are_below_each_other() -> None:

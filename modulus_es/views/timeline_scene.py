@@ -69,6 +69,8 @@ class _Drawing:
         self._place(axis)
         self._lanes = lanes_of(self._lives, self._starts)
         self._y = [0.0] * len(marks)
+        self._signs: set[str] = set()
+        self._bars = False
 
     def _place(self, axis: str) -> None:
         """Where every mark begins and ends along the axis."""
@@ -121,14 +123,13 @@ class _Drawing:
             # Below the moments, whose names an arrow that passes must not cross out.
             scene.add(*(self._arrow(source, target) for source, target in self._causes))
         scene.add(*moments)
-        drawn = {mark.kind for mark in self._marks}
-        drawn |= {"open"} if any(mark.open for mark in self._marks) else set()
-        legend, bottom = (
-            _count_legend(_MARGIN, y + 16)
-            if self._counted
-            else glyphs.legend(drawn, _MARGIN, y + 16, WIDTH - _MARGIN)
-        )
-        scene.add(*legend)
+        bottom = y + 2
+        if self._signs:
+            legend, bottom = glyphs.legend(self._signs, _MARGIN, y + 16, WIDTH - _MARGIN)
+            scene.add(*legend)
+        if self._bars:
+            legend, bottom = _count_legend(_MARGIN, bottom + 14 - 10 * bool(self._signs))
+            scene.add(*legend)
         scene.height = int(bottom + 4)
         return scene
 
@@ -149,6 +150,7 @@ class _Drawing:
             for life in lives:
                 for index in life.marks:
                     self._y[index] = y + _COUNTS / 2
+            self._bars = True
             moments += self._counts(lives, y)
             return float(_COUNTS)
         for life, row in zip(lives, rows, strict=True):
@@ -176,6 +178,7 @@ class _Drawing:
         for index in sorted(life.marks, key=lambda i: self._marks[i].kind in _ON_TOP):
             mark, x = self._marks[index], self._starts[index]
             self._y[index] = y
+            self._signs |= {mark.kind, "open"} if mark.open else {mark.kind}
             said = self._sentence(mark)
             if mark.kind in SPANS:
                 end = self._ends[index]
