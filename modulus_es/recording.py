@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from inspect import Parameter, get_annotations, signature
+from inspect import Parameter, Signature, get_annotations, signature
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +15,13 @@ from modulus_es.beginning import beginning
 
 class RecordingType(es.MetaAggregate[Any]):
     """Makes an aggregate of its constructor's arguments, by way of its first event."""
+
+    @property
+    def __signature__(cls) -> Signature:  # noqa: N805 - of a metaclass
+        """What the constructor takes; a notebook shows it, and would else show ``*args``."""
+        made: Any = cls
+        taken = signature(made.__init__)
+        return taken.replace(parameters=list(taken.parameters.values())[1:])
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - of a metaclass
         """A new aggregate, with the event that made it pending."""

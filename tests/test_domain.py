@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from inspect import signature
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -584,6 +585,10 @@ async def test_a_field_without_a_type_hint_comes_back_as_it_was() -> None:
     rebuilt = await again(Box(content))
     assert rebuilt.content == content
     assert type(rebuilt.content["a"]) is tuple
+
+
+def test_an_aggregate_class_says_what_it_is_made_of() -> None:
+    assert list(signature(Cart).parameters) == ["items", "prices"]
 
 
 class Cart(Aggregate):
