@@ -223,10 +223,12 @@ def test_lines_stand_out_from_the_paper(scheme: int) -> None:
         assert ratio >= 3, (name, ratio)
 
 
-def test_text_that_does_not_fit_is_cut_with_an_ellipsis() -> None:
-    cut = fitted("ReserveStockForTheOrder", 80, 12)
-    assert cut.endswith("…")
-    assert width_of(cut, 12) <= 80
+@pytest.mark.parametrize("length", [23, 200, 1_000_000])
+def test_text_that_does_not_fit_is_cut_and_says_how_much(length: int) -> None:
+    cut = fitted("x" * length, 120, 12)
+    kept, _, more = cut.partition("… +")
+    assert width_of(cut, 12) <= 120
+    assert len(kept) + int(more) == length
     assert fitted("Order", 80, 12) == "Order"
 
 

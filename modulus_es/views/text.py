@@ -20,6 +20,9 @@ _WIDTHS = (
 )  # fmt: skip
 _LETTER, _WIDE, _BOLD = 780, 1000, 1.13
 
+_LIMIT = 200
+"""How much of a text is shown, where nobody says otherwise."""
+
 # What would be invisible, would reorder the text around it, or may not stand in XML.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164"
@@ -37,7 +40,7 @@ _MARK = (
 _PILE = re.compile(f"(?<={_MARK}{_MARK}){_MARK}")
 
 
-def shown(text: str, limit: int = 200) -> str:
+def shown(text: str, limit: int = _LIMIT) -> str:
     r"""``text`` as a picture shows it: what cannot be seen is spelled out, what is long is cut.
 
     The number is how many characters were cut.
@@ -80,19 +83,21 @@ def is_plain(text: str) -> bool:
 
 
 def fitted(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """``text`` as far as it fits into ``width``, with an ellipsis where it was cut.
+    """``text`` as far as it fits into ``width``; the number is how many characters were cut.
 
-    >>> fitted("ReserveStockForOrder", 80, 12), fitted("Order", 80, 12)
-    ('ReserveSt…', 'Order')
+    >>> fitted("ReserveStockForOrder", 90, 12), fitted("Order", 90, 12)
+    ('Reserv… +14', 'Order')
     """
-    text = shown(text)
-    if width_of(text, size, bold=bold) <= width:
-        return text
-    room = width - width_of("…", size, bold=bold)
+    whole = shown(text)
+    if width_of(whole, size, bold=bold) <= width:
+        return whole
+    body = shown(text[:_LIMIT])
+    more = len(body) + max(0, len(text) - _LIMIT)
+    room = width - width_of(f"… +{more}", size, bold=bold)
     kept = 0
-    for character in text:
+    for character in body:
         room -= width_of(character, size, bold=bold)
         if room < 0:
             break
         kept += 1
-    return text[:kept] + "…"
+    return f"{body[:kept]}… +{more - kept}"
