@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from modulus_es import ambient
 from modulus_es.applying import applies, apply_of, init_of
+from modulus_es.kept import kept_of
 from modulus_es.making import is_plain
 from modulus_es.naming import stable_name
 
@@ -59,9 +60,12 @@ def beginning(cls: Any, first_event: Any, names: tuple[str, ...]) -> Begin | Non
         become(created, "__dict__", state)
         aggregate = cls.__new__(cls)
         aggregate.__base_init__(id, version, at)
+        kept = kept_of(created)
         construct(created, aggregate)
         if apply is not None:
             apply(created, aggregate)
+        if kept:
+            state.update(kept)
         aggregate._pending_events.append(created)
         return aggregate
 

@@ -34,7 +34,11 @@ def kept_of(event: Any) -> dict[str, Any]:
     if not names:
         return {}
     state = event.__dict__
-    return {name: kept(state[name]) for name in names if name in state}
+    try:
+        return {name: kept(state[name]) for name in names if name in state}
+    except RecursionError:
+        # Too deep to be copied, and so to be saved, which says so by name.
+        return {}
 
 
 def kept(value: Any) -> Any:

@@ -499,7 +499,7 @@ class BelievesForgers(MemoryStore):
 @found_out_by(InboxContract)
 class TakesALaterHandlerForARepetition(MemoryStore):
     async def receive(self, receipts: Any, now: Any) -> list[tuple[str, str]]:
-        known = {key[1] for key in self._held}
+        known = {message_id for held in self._held.values() for message_id in held}
         cut = [
             Receipt(r.envelope, r.handlers[:1]) if r.envelope.message_id in known else r
             for r in receipts

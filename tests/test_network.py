@@ -302,7 +302,7 @@ async def storm(handler: Callable[..., None], *, inbox: bool = True) -> System:
     hearer.on(Said, name="note")(handler)
     if not inbox:
         store: Any = hearer.store
-        store._held = Forgetful()
+        store._held_of = lambda *_: Forgetful()
     network = system.network
     network.loss, network.duplicates, network.reorder = 0.1, 0.2, 0.2
     network.latency = (0.01, 0.2)
