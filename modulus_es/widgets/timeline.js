@@ -205,7 +205,10 @@ function render({ model, el }) {
     nodes = new Map();
     marks.replaceChildren();
     dressed = false;
-    if (!single) return;
+    if (!single) {
+      base.replaceChildren(); // the canvas has a ground of its own
+      return;
+    }
     const order = [...data.x.keys()].filter(isShown);
     const rank = (mark) => (lasting(mark) ? 0 : BAD.has(kindOf(mark)) || kindOf(mark) === "dead" ? 2 : 1);
     order.sort((one, other) => rank(one) - rank(other) || one - other);
@@ -512,7 +515,7 @@ function render({ model, el }) {
     duplicates.forEach((many, lane) => { sums[lane][6] = many; });
     const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
       element("th", { scope: "row" }, `${lane.module} ${lane.label}`),
-      ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, String(sum)))));
+      ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, sum.toLocaleString("en")))));
     const more = data.lanes.length - rows.length;
     if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));
     states.replaceChildren(element("table", {},

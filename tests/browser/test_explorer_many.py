@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cells
@@ -88,6 +88,19 @@ def test_thousands_of_marks_are_bars_on_a_canvas(many: Shop) -> None:
     assert "#000000" not in seen
     assert "recorded or done" in many.page.locator(".mes-legend").inner_text()
     many.shot("many")
+
+
+def test_marks_that_become_too_many_leave_nothing_under_the_canvas(
+    notebook: Callable[..., Notebook],
+) -> None:
+    opened = notebook(cells.SHOP, cells.EXPLORE, ORDERS)
+    opened.run(0)
+    opened.run(1)
+    opened.page.wait_for_selector(".mes-marks .m-lane", state="attached")
+    opened.run(2)
+    opened.page.wait_for_selector(".mes-canvas:visible")
+    assert opened.page.locator(".mes-marks .m-lane").count() == 0
+    opened.shot("became-many")
 
 
 def test_a_delivery_on_the_canvas_is_chosen_by_mouse(many: Shop) -> None:
