@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ from modulus_es.widgets import assets, cells
 from modulus_es.widgets.explorer import Explorer
 from modulus_es.widgets.glance import glance
 from modulus_es.widgets.graph_data import graph_data, key
+from modulus_es.widgets.home import Home
 from modulus_es.widgets.inspecting import LONGEST, inspected
 from modulus_es.widgets.timeline_data import UNIT, timeline_data
 from modulus_es.widgets.updates import Updates
@@ -482,3 +484,15 @@ def test_updates_are_held_together_and_end() -> None:
 
     asyncio.run(go())
     assert calls == [1]
+
+
+def test_what_comes_from_another_thread_is_done_in_the_thread_of_the_cell() -> None:
+    async def cell() -> list[tuple[int, str]]:
+        done: list[tuple[int, str]] = []
+        click = Home().here(lambda said: done.append((get_ident(), said)))
+        click("here")
+        await asyncio.to_thread(click, "there")
+        await asyncio.sleep(0)
+        return done
+
+    assert asyncio.run(cell()) == [(get_ident(), "here"), (get_ident(), "there")]

@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from modulus_es.clock import iso
 from modulus_es.faults import CRASH_POINTS
+from modulus_es.widgets.home import Home
 
 if TYPE_CHECKING:
     from modulus_es.steps import Run
@@ -29,6 +30,7 @@ class Controls:
 
     ``act`` runs what takes time, ``say`` shows what happened; ``chosen`` answers
     which dead letter is chosen, (message id, module, handler), or None for all.
+    All of it happens at ``home``.
     """
 
     def __init__(
@@ -37,27 +39,29 @@ class Controls:
         act: Act,
         say: Say,
         chosen: Callable[[], tuple[str, str, str] | None],
+        home: Home,
     ) -> None:
         self._system, self._act, self._say, self._chosen = system, act, say, chosen
+        self._here = home.here
         self._showing = False
         self._goes_on: asyncio.Task[None] | None = None
         self.step = self._button("Step", "Do exactly one thing", self._step)
         self.run = self._button("Run", _RUN, None)
-        self.run.on_click(self._run_or_stop)
+        self.run.on_click(self._here(self._run_or_stop))
         self.replay = self._button("Replay dead letters", "Make dead letters pending", self._replay)
         self.knobs = {name: self._knob(name, 0.99, 0.05, self._turn) for name in _PARTS}
         self.knobs["latency from"] = self._knob("latency from", 3600, 0.05, self._delay)
         self.knobs["to"] = self._knob("to", 3600, 0.05, self._delay)
         self.one, self.other = self._choice("between"), self._choice("and")
         self.cut = self._button("Cut off", _CUT, None)
-        self.cut.on_click(self._cut)
+        self.cut.on_click(self._here(self._cut))
         self.point = self._choice("crash", CRASH_POINTS)
         self.where = self._choice("in", [EVERYWHERE])
         self.crash = self._button("Crash", "Let that component die where it gets there", None)
-        self.crash.on_click(self._crash)
+        self.crash.on_click(self._here(self._crash))
         self.refresh()
         for choice in (self.one, self.other):
-            choice.observe(lambda _: self._offer_cut(), names="value")
+            choice.observe(self._here(lambda _: self._offer_cut()), names="value")
 
     @property
     def groups(self) -> dict[str, list[Any]]:
@@ -109,7 +113,7 @@ class Controls:
         wide = "max-content" if "letters" in text else "68px"
         button = w.Button(description=text, tooltip=said, layout=w.Layout(width=wide, margin="1px"))
         if act is not None:
-            button.on_click(lambda _: self._act(act))
+            button.on_click(self._here(lambda _: self._act(act)))
         return button
 
     def _knob(self, name: str, most: float, step: float, turned: Callable[[Any], None]) -> Any:
@@ -120,7 +124,7 @@ class Controls:
             layout=w.Layout(width=wide, margin="1px"),
         )  # fmt: skip
         knob.style.description_width = "initial"
-        knob.observe(turned, names="value")
+        knob.observe(self._here(turned), names="value")
         return knob
 
     def _choice(self, name: str, options: Sequence[str] = ()) -> Any:

@@ -18,6 +18,7 @@ from modulus_es.widgets.controls import Controls
 from modulus_es.widgets.following import Following
 from modulus_es.widgets.glance import glance
 from modulus_es.widgets.graph_data import fitting, graph_data
+from modulus_es.widgets.home import Home
 from modulus_es.widgets.inspecting import NOTHING, inspected
 from modulus_es.widgets.shown import place_of
 from modulus_es.widgets.timeline_data import timeline_data, travelling
@@ -62,9 +63,12 @@ class Explorer:
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.closed = False
+        home = Home()
         self.graph_view, self.timeline_view = GraphView(), TimelineView()
         self.controls = (
-            None if system is None else Controls(system, self._act, self._say, self._dead_letter)
+            None
+            if system is None
+            else Controls(system, self._act, self._say, self._dead_letter, home)
         )
         groups = {} if self.controls is None else self.controls.groups
         own = uuid4().hex
@@ -82,8 +86,8 @@ class Explorer:
             ],
             inspected=NOTHING,
         )
-        self.graph_view.on_msg(self._clicked)
-        self.timeline_view.on_msg(self._clicked)
+        for view in (self.graph_view, self.timeline_view):
+            view.on_msg(home.here(self._clicked))
         whole = system is not None and timeline == system.timeline
         self._following = Following(system) if system is not None and whole else None
         # Of very many deliveries, the page gets a first picture before all is known of each.

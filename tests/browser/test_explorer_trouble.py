@@ -50,6 +50,9 @@ def test_a_run_that_is_blocked_says_what_blocks_it(shop: Shop) -> None:
     shop.until(STATUS, lambda value: value.startswith("No step: blocked"))
     shop.press("Heal")
     shop.until("system.network.is_cut('orders', 'inventory')", lambda value: not value)
+    shop.press("Run")
+    shop.until(STATUS, lambda value: value.startswith("Ran") and "nothing is due" in value)
+    assert shop.value("(system.ledger().outcome == 'pending').sum().item()") == 0
 
 
 def test_a_run_that_does_not_end_can_be_stopped(shop: Shop) -> None:
