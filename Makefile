@@ -36,7 +36,8 @@ bench-quick: ## the same in less than two minutes; it writes nothing
 	@$(SETUP) bench
 	@$(BENCH) -m benchmarks --quick
 
-test: setup ## the whole gate, on every Python found: lint, types, tests, doctests, notebooks
+test: ## the whole gate, on every Python found: lint, types, tests, doctests, notebooks
+	@$(SETUP) gate
 	@$(VENV) tools/gate.py
 
 test-quick: setup ## the part of the gate that takes less than a minute

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from math import inf
 from random import Random
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modulus_es.errors import SimulatedCrash
+
+if TYPE_CHECKING:
+    from modulus_es.module import Module
 
 CrashPoint: TypeAlias = Literal[
     "before_commit", "after_commit", "before_publish", "after_publish", "before_ack"
@@ -28,7 +32,8 @@ class Network:
     ``loss``, ``duplicates`` and ``reorder`` are the parts of the messages, 0 to
     below 1, that are lost (and sent again after a second), arrive twice, or are
     overtaken by later ones; ``latency`` is the shortest and longest travelling
-    time in seconds. `partition` cuts two modules off from each other.
+    time in seconds. `partition` cuts two modules off from each other, each
+    given as itself or by its name.
 
     >>> network = Network(Random(7))
     >>> network
@@ -102,22 +107,24 @@ class Network:
 
     @latency.setter
     def latency(self, seconds: Sequence[float] | float) -> None:
-        shortest, longest = seconds if isinstance(seconds, Sequence) else (seconds, seconds)
-        if not 0 <= shortest <= longest:
+        pair = seconds if isinstance(seconds, Sequence) else (seconds, seconds)
+        numbers = all(isinstance(each, int | float) for each in pair)
+        if len(pair) != 2 or not numbers or not 0 <= pair[0] <= pair[1] < inf:
             raise ValueError(f"latency is (shortest, longest) in seconds, not {seconds!r}")
-        self._latency = (float(shortest), float(longest))
+        self._latency = (float(pair[0]), float(pair[1]))
         self._changed()
 
-    def partition(self, module: str, other: str) -> None:
+    def partition(self, module: str | Module, other: str | Module) -> None:
         """Cut two modules off from each other; their messages wait until `heal`."""
-        if module == other:
-            raise ValueError(f"a module cannot be cut off from itself: {module!r}")
-        self._cuts.add(frozenset((module, other)))
+        cut = frozenset((_named(module), _named(other)))
+        if len(cut) == 1:
+            raise ValueError(f"a module cannot be cut off from itself: {_named(module)!r}")
+        self._cuts.add(cut)
         self._changed()
 
-    def heal(self, module: str | None = None, other: str | None = None) -> None:
+    def heal(self, module: str | Module | None = None, other: str | Module | None = None) -> None:
         """Mend the cut between two modules, all cuts of one, or every cut."""
-        wanted = {name for name in (module, other) if name is not None}
+        wanted = {_named(each) for each in (module, other) if each is not None}
         self._cuts = {cut for cut in self._cuts if not wanted <= cut}
         self._changed()
 
@@ -182,6 +189,14 @@ class Network:
         return f"Network({', '.join(said) or 'perfect'})"
 
 
+def _named(module: object) -> str:
+    """The name of a module that is given by its name or as itself."""
+    name = getattr(module, "name", module)
+    if not isinstance(name, str):
+        raise TypeError(f"a module, or its name, is asked for, not {module!r}")
+    return name
+
+
 def _part(part: object, name: str) -> float:
     if not isinstance(part, int | float) or not 0 <= part <= 1:
         raise ValueError(f"{name} is a part of the messages, from 0 to 1, not {part!r}")
@@ -206,7 +221,7 @@ class Faults:
         self._armed: list[tuple[CrashPoint, str | None, int]] = []
         self.armed = False
 
-    def crash(self, point: CrashPoint, times: int = 1, module: str | None = None) -> None:
+    def crash(self, point: CrashPoint, times: int = 1, module: str | Module | None = None) -> None:
         """Let a component die where it next reaches ``point``.
 
         ``before_commit`` and ``after_commit``: in a unit of work;
@@ -219,7 +234,7 @@ class Faults:
             raise ValueError(f"a crash point is one of {', '.join(CRASH_POINTS)}, not {point!r}")
         if times < 1:
             raise ValueError(f"a crash happens at least once, not {times} times")
-        self._armed.append((point, module, times))
+        self._armed.append((point, None if module is None else _named(module), times))
         self.armed = True
 
     def clear(self) -> None:

@@ -97,7 +97,7 @@ class Module:
     def publish(
         self, event: DomainEvent, strategy: Strategy | None = None
     ) -> Coroutine[Any, Any, object]:
-        """`Mediator.publish` of this module; await it."""
+        """`Mediator.publish`, at once: ``uow.mediator.publish`` belongs to a unit of work."""
         if self._bindings.held:
             self.check_not_stale()
         way = self._short_ways.get(type(event))

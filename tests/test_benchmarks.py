@@ -279,7 +279,7 @@ def test_the_peers_are_pinned() -> None:
 
 
 # Whose rows take their time however little they count.
-LONG = ("curve-growth", "curve-store-frame", "view-graph")
+LONG = ("curve-growth", "curve-outbox", "curve-store-frame", "first-picture", "view-graph")
 
 
 @pytest.mark.slow

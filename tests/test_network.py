@@ -254,7 +254,9 @@ def test_a_knob_that_there_is_not_is_refused() -> None:
         System(seed=7).network.los = 0.05  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("latency", [(-1, 2), (2, 1), -1, (float("nan"), 1)])
+@pytest.mark.parametrize(
+    "latency", [(-1, 2), (2, 1), -1, (float("nan"), 1), (0, float("inf")), (1, 2, 3), "fast", None]
+)
 def test_a_latency_that_makes_no_sense_is_refused(latency: Any) -> None:
     with pytest.raises(ValueError, match="latency is"):
         System(seed=7).network.latency = latency
@@ -263,6 +265,24 @@ def test_a_latency_that_makes_no_sense_is_refused(latency: Any) -> None:
 def test_a_module_cannot_be_cut_off_from_itself() -> None:
     with pytest.raises(ValueError, match="cannot be cut off from itself"):
         System(seed=7).network.partition("a", "a")
+
+
+async def test_a_module_may_be_given_as_itself() -> None:
+    system, sender, hearers = world()
+    hearer = hearers[0]
+    system.network.partition(sender, hearer)
+    system.faults.crash("before_commit", module=hearer)
+    assert repr(system.faults) == f"Faults(1 x before_commit in {hearer.name})"
+    await publish(sender, 1)
+    assert (await system.run()).blocked
+    system.network.heal(sender, hearer)
+    assert system.network.perfect
+
+
+@pytest.mark.parametrize("module", [5, None, object()])
+def test_what_is_no_module_cannot_be_cut_off(module: Any) -> None:
+    with pytest.raises(TypeError, match="a module, or its name, is asked for"):
+        System(seed=7).network.partition(module, "orders")
 
 
 def test_chance_comes_from_the_seed() -> None:

@@ -125,7 +125,7 @@ def test_its_columns_are_those_of_its_marks(monkeypatch: pytest.MonkeyPatch) -> 
             timeline = followed.timeline()
             data = timeline_data(timeline, 1, followed.columns)
             anew = timeline_data(timeline, 1)
-            for name in ("x", "end", "lane", "kind", "type", "attempt", "row", "knots"):
+            for name in ("x", "end", "open", "lane", "kind", "type", "attempt", "row", "knots"):
                 assert list(column(data, name)) == list(column(anew, name))
             assert [data[k] for k in ("lanes", "types", "alt")] == [
                 anew[k] for k in ("lanes", "types", "alt")

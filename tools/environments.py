@@ -1,7 +1,7 @@
 """Make the virtual environments that the Makefile works in; do nothing when they are up to date.
 
     environments.py main    .venv with the package (editable) and all tools
-    environments.py others  .venv-3.X, with what the tests need, for every other Python
+    environments.py gate    that, and .venv-3.X with what the tests need, for every other Python
     environments.py bench   .venv-bench with the package and what it is measured beside
 
 It reads build/pythons.txt, as tools/find-pythons.sh wrote it, and needs nothing but the
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,9 @@ def fingerprint(python: str, extras: str, more: str) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-def install(python: str, folder: Path, wanted: list[str], *, uv: str | None) -> None:
+def install(
+    python: str, folder: Path, wanted: list[str], *, uv: str | None, compiled: bool
+) -> None:
     """Make the environment and install into it what pip is asked for so."""
     shutil.rmtree(folder, ignore_errors=True)
     inside = str(folder / "bin" / "python")
@@ -45,6 +48,8 @@ def install(python: str, folder: Path, wanted: list[str], *, uv: str | None) -> 
     commands.append([*pip, *wanted])
     for command in commands:
         subprocess.run(command, cwd=ROOT, check=True)
+    if not compiled:
+        return
     # pip compiles on one core only. That some file of some package is not for this Python is no
     # reason to stop.
     compile_all = [inside, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0"]
@@ -52,9 +57,18 @@ def install(python: str, folder: Path, wanted: list[str], *, uv: str | None) -> 
 
 
 def ensure(
-    version: str, python: str, folder: Path, extras: str, requirements: Path | None = None
+    version: str,
+    python: str,
+    folder: Path,
+    extras: str,
+    requirements: Path | None = None,
+    *,
+    compiled: bool = True,
 ) -> None:
-    """Make one environment, with the package editable, unless it is there and up to date."""
+    """Make one environment, with the package editable, unless it is there and up to date.
+
+    One that is not ``compiled`` compiles what is imported when it is.
+    """
     stamp = folder / STAMP
     more = requirements.read_text("utf-8") if requirements else ""
     wanted = fingerprint(python, extras, more)
@@ -71,12 +85,12 @@ def ensure(
     asked = ["--editable", f".[{extras}]" if extras else "."]
     asked += ["--requirement", str(requirements)] if requirements else []
     try:
-        install(python, folder, asked, uv=uv)
+        install(python, folder, asked, uv=uv, compiled=compiled)
     except subprocess.CalledProcessError:
         if not uv:
             raise
         print("uv could not do it; trying with venv and pip.", flush=True)
-        install(python, folder, asked, uv=None)
+        install(python, folder, asked, uv=None, compiled=compiled)
     stamp.write_text(wanted)
     print(f"{name} is ready after {time.monotonic() - started:.0f} s.", flush=True)
 
@@ -85,14 +99,21 @@ def main(which: str) -> int:
     """Make what is asked for; answer the process's exit status."""
     lines = (ROOT / "build" / "pythons.txt").read_text("utf-8").splitlines()
     (version, python), *others = (line.split(" ", 1) for line in lines)
+
+    def make_others() -> None:
+        for version, python in others:
+            ensure(version, python, ROOT / f".venv-{version}", "test", compiled=False)
+
     try:
         if which == "bench":
             ensure(version, python, ROOT / ".venv-bench", "", PEERS)
-        elif which == "others":
-            for version, python in others:
-                ensure(version, python, ROOT / f".venv-{version}", "test")
-        else:
+            return 0
+        # pip computes on one core.
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(make_others) if which == "gate" else None
             ensure(version, python, ROOT / ".venv", "dev")
+            if made is not None:
+                made.result()
     except subprocess.CalledProcessError as error:
         print(f"Set-up failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         print("Is a package index reachable? Run it again when it is.", file=sys.stderr)

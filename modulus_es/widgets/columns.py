@@ -82,9 +82,13 @@ class Columns:
         lasting = np.flatnonzero(_LASTS[kind])
         ends = map(attrgetter("end"), map(marks.__getitem__, lasting.tolist()))
         end[lasting] = _micros(ends, len(lasting))
+        open_ = np.zeros(many, "u1")
+        opens = map(attrgetter("open"), map(marks.__getitem__, lasting.tolist()))
+        open_[lasting] = np.fromiter((said in ("end", "both") for said in opens), "u1")
         return {
             "time": time,
             "end": end,
+            "open": open_,
             "lane": numbered(self.lanes, list(map(_LANE, marks))),
             "kind": kind,
             "type": numbered(self.types, list(map(attrgetter("type"), marks))),

@@ -491,8 +491,10 @@ function render({ model, el }) {
     const { of, lanes: laneOf, messages: owner } = lives;
     const state = new Int8Array(laneOf.length).fill(-1);
     const arrived = new Uint8Array(data.cause.length);
+    const inside = new Uint8Array(laneOf.length);
     const outbox = data.lanes.map((lane) => lane.outbox);
     const recorded = data.kinds.indexOf("recorded");
+    const waits = data.kinds.indexOf("waiting");
     const duplicate = data.kinds.indexOf("duplicate");
     const duplicates = new Uint32Array(data.lanes.length);
     for (let mark = 0; mark < count; mark += 1) {
@@ -500,6 +502,7 @@ function render({ model, el }) {
       if (data.kind[mark] === duplicate) duplicates[data.lane[mark]] += 1;
       else state[of[mark]] = data.kind[mark];
       if (!outbox[data.lane[mark]]) arrived[data.message[mark]] = 1;
+      else if (data.kind[mark] === waits && (data.open[mark] || data.end[mark] > cursor)) inside[of[mark]] = 1;
     }
     const heads = ["waiting", "in flight", "handling", "done", "failed", "dead", "duplicates"];
     const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, crash: 0, dead: 5 };
@@ -508,8 +511,8 @@ function render({ model, el }) {
       if (kind < 0) return;
       const lane = laneOf[life];
       if (outbox[lane] && data.kinds[kind] !== "dead") {
-        // What has arrived anywhere has been handed over; what lies there yet waits.
-        sums[lane][arrived[owner[life]] ? 3 : 0] += 1;
+        // Within an instant only what has arrived somewhere tells that it has been handed over.
+        sums[lane][arrived[owner[life]] && !inside[life] ? 3 : 0] += 1;
       } else sums[lane][kind === recorded ? 0 : column[data.kinds[kind]]] += 1;
     });
     duplicates.forEach((many, lane) => { sums[lane][6] = many; });

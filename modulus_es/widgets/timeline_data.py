@@ -62,6 +62,7 @@ def timeline_data(
                 ("row", axis.rows),
                 ("lane", _renumbered(held["lane"], [(n, place[lane]) for lane, n in lanes])),
                 ("kind", held["kind"]),
+                ("open", held["open"]),
                 ("type", _renumbered(held["type"], [(n, at) for at, (_, n) in enumerate(types)])),
                 ("attempt", np.minimum(held["attempt"], 65_535)),
                 ("message", held["message"]),

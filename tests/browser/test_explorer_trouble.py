@@ -45,6 +45,9 @@ def test_a_run_that_is_blocked_says_what_blocks_it(shop: Shop) -> None:
     shop.press("Run")
     said = shop.until(STATUS, lambda value: "blocked" in value)
     assert "inventory | orders" in said or "orders | inventory" in said
+    # It has come to billing, and is held for inventory.
+    row = shop.page.locator(".mes-states tr", has_text="orders (outbox)")
+    assert row.locator("td").all_inner_texts()[:4] == ["1", "0", "0", "3"]
     shop.shot("blocked")
     shop.press("Step")
     shop.until(STATUS, lambda value: value.startswith("No step: blocked"))
