@@ -31,9 +31,14 @@ def ask(
 
     # What `wait_for_function` waits for ends with its timeout, even where the page hangs.
     asked = f"""async ([argument, what, seconds]) => {{ {WITHIN}
-        const said = ({script.strip().rstrip(";")});
-        const promise = typeof said === "function" ? said(argument) : said;
-        return {{ value: await within(promise, what, seconds) }};
+        // An error comes back as a value: a rejection that is asked for later is one of the page's.
+        try {{
+            const said = ({script.strip().rstrip(";")});
+            const promise = typeof said === "function" ? said(argument) : said;
+            return {{ value: await within(promise, what, seconds) }};
+        }} catch (error) {{
+            return {{ error: String(error?.stack ?? error) }};
+        }}
     }}"""
     try:
         held = page.wait_for_function(
@@ -41,7 +46,9 @@ def ask(
         )
     except Late:
         raise AssertionError(f"the page hangs: waited {seconds + SPARE} s for {what}") from None
-    return held.json_value()["value"]
+    answer = held.json_value()
+    assert "error" not in answer, answer["error"]
+    return answer.get("value")
 
 
 def sees(page: Any, condition: str, argument: Any = None, *, seconds: float = 30) -> None:

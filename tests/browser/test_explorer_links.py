@@ -41,11 +41,11 @@ def test_choosing_a_node_by_keyboard(shop: Shop) -> None:
     assert second != first
     assert shop.page.locator(".mes-node[tabindex='0']").count() == 1
     assert shop.ask("document.activeElement.matches(':focus-visible')")
-    shop.shot("node-focused")
     shop.page.keyboard.press("Enter")
     shop.until("explorer.graph_view.selected", lambda value: value == second)
     shop.page.keyboard.press("Escape")
     shop.until("explorer.graph_view.selected", lambda value: value == "")
+    shop.shot("node-focused")
 
 
 def test_choosing_a_delivery_by_mouse_shows_what_it_was_and_what_it_changed(shop: Shop) -> None:

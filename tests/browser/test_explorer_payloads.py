@@ -87,7 +87,7 @@ def test_nothing_of_ten_thousand_hostile_payloads_acts_and_each_is_shown(
     opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
     ends = "[i for i, m in enumerate(explorer.marks) if m.kind in ('done', 'dead') and m.handler == 'hear']"  # noqa: E501
     assert opened.value("len(batches)") == opened.value(f"len({ends})")
-    texts, acting = opened.ask(READ, opened.value(ends))
+    texts, acting = opened.ask(READ, opened.value(ends), what="every payload", seconds=240)
     assert acting == []
     lines = {line for text in texts for line in text.split("\n")}
     sent = (text.encode("utf-8", "replace").decode() for text in strings() if len(text) < 1000)
