@@ -64,13 +64,15 @@ class Step:
     """One command of the gate.
 
     One that runs ``beside`` the others shows what it printed when it is done; ``needs`` is the
-    title of such a one that has to be done before.
+    title of such a one that has to be done before. What failed is tried once more where it has
+    ``again``, with these words at its end, and the recap says so: a browser has its own clock.
     """
 
     title: str
     command: list[str]
     beside: bool = False
     needs: str = ""
+    again: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ def steps(*, quick: bool) -> list[Step]:
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
         browser = [*pytest, *PARALLEL, "-v", "-m", "slow or browser", "tests/browser"]
-        checks.append(Step("the explorer in a browser", browser, needs=scripts))
+        browser += ["-o", "cache_dir=build/pytest-browser"]
+        title = "the explorer in a browser"
+        checks.append(Step(title, browser, needs=scripts, again=("--last-failed",)))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
     return checks
@@ -168,7 +172,11 @@ def run(step: Step) -> Verdict:
     if step.beside:
         print("".join(said), end="", flush=True)
     last = next((each for line in reversed(said[1:]) if (each := line.strip(" =\n"))), "")
-    return Verdict(step, process.returncode, last, time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    if process.returncode and step.again:
+        more = run(Step(f"{step.title}, what failed", [*step.command, *step.again], step.beside))
+        return Verdict(step, more.status, f"{last}; then {more.last}", seconds + more.seconds)
+    return Verdict(step, process.returncode, last, seconds)
 
 
 def end(process: subprocess.Popen[str]) -> None:

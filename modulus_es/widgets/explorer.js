@@ -173,7 +173,9 @@ function initialize({ model }) {
     copy(one, other, "filter");
     copy(other, one, "highlighted");
     one.on("comm_live_update", () => call("gone", one.comm_live), context);
-    linked.push(one, other);
+    // anywidget tells of the end only what began within its two seconds.
+    own.on("destroy", end, context);
+    linked.push(one, other, own);
   };
   const end = () => {
     closed = true;
