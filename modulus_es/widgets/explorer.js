@@ -173,9 +173,7 @@ function initialize({ model }) {
     copy(one, other, "filter");
     copy(other, one, "highlighted");
     one.on("comm_live_update", () => call("gone", one.comm_live), context);
-    // anywidget tells of the end only what began within its two seconds.
-    own.on("destroy", end, context);
-    linked.push(one, other, own);
+    linked.push(one, other);
   };
   const end = () => {
     closed = true;
