@@ -18,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # A slow, busy machine is not a failure of the code under test.
 # The same examples each time: the gate judges the code, and not the luck of the draw.
-# `--hypothesis-profile=default --hypothesis-seed=random` draws others.
-settings.register_profile("modulus_es", deadline=None, print_blob=True, derandomize=True)
+# `--hypothesis-profile=default --hypothesis-seed=random` draws others, and twice as many.
+settings.register_profile(
+    "modulus_es", deadline=None, print_blob=True, derandomize=True, max_examples=50
+)
 settings.register_profile("quick", settings.get_profile("modulus_es"), max_examples=15)
 
 

@@ -424,7 +424,7 @@ def typed(draw: Any) -> tuple[Any, Any]:
 
 
 @given(typed())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_every_typed_value_reads_back_equal_and_of_the_same_type(case: tuple[Any, Any]) -> None:
     hint, value = case
     codec = RecordCodec("Placed", [FieldSpec("field", hint)])
@@ -432,7 +432,7 @@ def test_every_typed_value_reads_back_equal_and_of_the_same_type(case: tuple[Any
 
 
 @given(typed(), st.integers())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_value_with_wrong_parts_is_refused_or_reads_back_exactly_equal(
     case: tuple[Any, Any], seed: int
 ) -> None:
@@ -463,7 +463,7 @@ plain_values = st.recursive(
 
 
 @given(plain_values)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_every_value_of_an_untyped_field_reads_back_equal_and_of_the_same_type(
     value: object,
 ) -> None:
@@ -532,7 +532,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(HINTS), json_values)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_arbitrary_json_is_read_or_raises_the_one_error(hint: Any, value: Any) -> None:
     codec = RecordCodec("Placed", [FieldSpec("field", hint)])
     try:

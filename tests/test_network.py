@@ -340,6 +340,7 @@ async def storm(handler: Callable[..., None], *, inbox: bool = True) -> System:
     return system
 
 
+@pytest.mark.slow
 async def test_after_a_storm_the_ledger_reconciles_and_every_effect_happened_once() -> None:
     system = await storm(note)
     rows = list(ledger(system.modules))
@@ -352,6 +353,7 @@ async def test_after_a_storm_the_ledger_reconciles_and_every_effect_happened_onc
     assert sorted(noted(system["hearer"])) == sorted([*range(150), *range(150)])
 
 
+@pytest.mark.slow
 async def test_control_effects_kept_outside_of_the_store_happen_more_than_once() -> None:
     outside: list[int] = []
 

@@ -1492,7 +1492,7 @@ class Recorder:
 
 
 @given(service_graphs())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_graph_makes_and_cleans_up_what_the_plainest_rules_say(
     graph: list[tuple[str, str, list[int]]],
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 CONFTEST = 'pytest_plugins = ["modulus_es.testing.fixtures"]\n'
@@ -48,6 +50,7 @@ async def test_an_async_test_may_fail(modulus_system):
 """
 
 
+@pytest.mark.slow
 def test_a_project_s_tests_have_a_system_and_may_be_async(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)

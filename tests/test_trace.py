@@ -204,6 +204,7 @@ async def test_another_seed_is_another_story() -> None:
     assert await story(7) != await story(8)
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_whatever_seed_python_hashes_with() -> None:
     code = (
         "import asyncio, hashlib, sys; sys.path.insert(0, sys.argv[1]);"

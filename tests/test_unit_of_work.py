@@ -901,6 +901,7 @@ async def blow_up_at(line: int, error: type[BaseException]) -> bool:
     return bomb.went_off
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
 async def test_with_an_exception_at_every_line_it_is_all_or_none(
     error: type[BaseException],

@@ -99,7 +99,9 @@ def assert_readable(graph: Graph, layout: Layout) -> None:
 
 @pytest.mark.parametrize("direction", ["right", "down"])
 @pytest.mark.parametrize("cycles", [False, True], ids=["onward", "cycles"])
-@pytest.mark.parametrize(("size", "modules"), [(10, 2), (60, 5), (300, 10)])
+@pytest.mark.parametrize(
+    ("size", "modules"), [(10, 2), (60, 5), pytest.param(300, 10, marks=pytest.mark.slow)]
+)
 def test_no_boxes_overlap_and_no_edge_runs_through_a_box(
     size: int, modules: int, cycles: bool, direction: str
 ) -> None:

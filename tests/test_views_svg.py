@@ -303,6 +303,7 @@ def printed(seed: str) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_pictures_have_the_same_bytes_whatever_the_hash_seed() -> None:
     first = printed("0")
     assert "<svg" in first
@@ -367,6 +368,7 @@ def test_matplotlib_draws_into_axes_that_it_is_given() -> None:
     assert (len(left.patches), len(right.patches) > 0) == (0, True)
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_touched() -> None:
     code = (
         "import sys\n"

@@ -54,7 +54,7 @@ THOROUGH = [
     "--ignore=tests/test_benchmarks.py",
     "--ignore=tests/test_codec_properties.py",
     "--ignore=tests/test_eventsourcing_cases.py",
-    "--ignore=tests/test_testing_fixtures.py",
+    "--ignore=tests/test_import_rules.py",
     "--ignore-glob=tests/test_contracts*",
 ]
 

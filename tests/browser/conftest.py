@@ -1,4 +1,4 @@
-"""One JupyterLab and one browser for all tests here; a notebook and a kernel for each."""
+"""One JupyterLab, one browser and one open notebook for all tests that need none of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cells
-from live_lab import CHROMIUM, FLAGS, Notebook, Server, Shop, write
+from live_lab import CHROMIUM, FLAGS, Notebook, Server, Sheet, write
+
+SIZE = {"width": 1200, "height": 2300}
+"""Of a page, in pixels: high enough for an explorer to be seen at once."""
 
 
 @pytest.fixture(scope="session")
@@ -38,23 +41,31 @@ def browser(server: Server) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def shop_page(server: Server, browser: Any) -> Iterator[Shop]:
-    """The shop's notebook, open once for many tests."""
-    path = write(server.notebooks / "shop.ipynb", cells.SHOP, cells.RUN, cells.EXPLORE)
-    context = browser.new_context(viewport={"width": 1200, "height": 2300})
-    shop = Shop(context.new_page(), server, path)
-    shop.listen()
-    shop.open()
-    yield shop
+def page(server: Server, browser: Any) -> Iterator[Sheet]:
+    """A notebook that is open for all tests that need no page and no kernel of their own."""
+    context = browser.new_context(viewport=SIZE)
+    opened = Sheet(context.new_page(), server, write(server.notebooks / "sheet.ipynb"))
+    opened.listen()
+    yield opened.open()
     context.close()
 
 
 @pytest.fixture
-def shop(shop_page: Shop) -> Iterator[Shop]:
+def sheet(page: Sheet) -> Iterator[Callable[..., Sheet]]:
+    """Put cells into the notebook that is open; nothing may go wrong in its page."""
+    yield page.hold
+    page.page.set_viewport_size(SIZE)
+    page.check()
+
+
+@pytest.fixture
+def shop(page: Sheet) -> Iterator[Sheet]:
     """A fresh system of the shop, run and explored; nothing may go wrong in its page."""
-    shop_page.fresh()
-    yield shop_page
-    shop_page.check()
+    shop = (cells.SHOP, cells.RUN, cells.EXPLORE)
+    if page.cells != shop:
+        page.hold(*shop)
+    yield page.explored()
+    page.check()
 
 
 @pytest.fixture
@@ -65,7 +76,7 @@ def notebook(
     opened: list[Notebook] = []
 
     def open_(*cells: str, theme: str = "light", path: Path | None = None) -> Notebook:
-        context = browser.new_context(viewport={"width": 1200, "height": 2300}, color_scheme=theme)
+        context = browser.new_context(viewport=SIZE, color_scheme=theme)
         name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}-{len(opened)}.ipynb"
         path = path or write(server.notebooks / name, *cells)
         made = Notebook(context.new_page(), server, path)

@@ -61,6 +61,24 @@ SAY = f"""async (code) => {{ {READY}
     await future.done;
     return said;
 }}"""
+HOLD = f"""async (cells) => {{ {READY}
+    const model = panel.content.model.sharedModel;
+    model.transact(() => {{
+        const made = cells.map((source) => ({{ cell_type: 'code', source, metadata: {{}} }}));
+        model.deleteCellRange(0, model.cells.length);
+        model.insertCells(0, made);
+    }});
+    // What those before had drawn has left the page.
+    while (document.querySelectorAll('.jp-Notebook .jp-Cell').length !== cells.length
+           || document.querySelector('.jp-OutputArea-output')) {{
+        await new Promise((go) => setTimeout(go, 20));
+    }}
+}}"""
+FORGET = """
+if "explorer" in globals():
+    explorer.close()
+get_ipython().run_line_magic("reset", "-f")
+"""
 LATE = "[anywidget] Failed to initialize model."
 STARTING = 60 + 60 + 60 + 90 + 90
 """The seconds that all of `READY` may take together."""
@@ -281,7 +299,7 @@ class Notebook:
         return value
 
     def shot(self, name: str, target: str = ".mes-explorer") -> None:
-        """Take pictures of a part of the page, light and dark."""
+        """Take pictures of a part of the page, light and dark; the theme is the other one then."""
         place = self.page.locator(target).last
         if not place.count():
             place = self.page.locator(".jp-OutputArea").last
@@ -289,21 +307,31 @@ class Notebook:
         for light in (here, not here):
             self.theme("JupyterLab Light" if light else "JupyterLab Dark")
             photograph(place, f"{name}-{'light' if light else 'dark'}")
-        self.theme("JupyterLab Light" if here else "JupyterLab Dark")
 
     def violations(self, selector: str) -> list[str]:
         """What axe-core finds wrong in a part of the page."""
         return violations(self.page, selector)
 
 
-class Shop(Notebook):
-    """The notebook of `cells.SHOP`: its system, a run, and the explorer."""
+class Sheet(Notebook):
+    """A notebook that is opened once, with one kernel, and holds other cells for other tests."""
 
-    def fresh(self, *, run: bool = True) -> None:
-        """A new system and a new explorer of it."""
-        for index in (0, 1, 2) if run else (0, 2):
+    cells: tuple[str, ...] = ()
+
+    def hold(self, *cells: str) -> Self:
+        """Take the place of the cells that were there; the kernel forgets what they had made."""
+        self.cells = ()
+        self.say(FORGET)
+        self.ask(HOLD, list(cells), what="the cells to be replaced")
+        self.cells = cells
+        return self
+
+    def explored(self) -> Self:
+        """Run all cells, and wait for the explorer that they show."""
+        for index in range(len(self.cells)):
             self.run(index)
         self.alive()
+        return self
 
     def alive(self, variable: str = "explorer") -> Any:
         """Wait until an explorer is alive in the page; answers where it is."""

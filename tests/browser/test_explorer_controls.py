@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from live_lab import Shop
+from live_lab import Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
-def test_dragging_the_scrubber_shows_where_everything_was_then(shop: Shop) -> None:
+def test_dragging_the_scrubber_shows_where_everything_was_then(shop: Sheet) -> None:
     slider = shop.page.get_by_role("slider", name="Time")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -33,7 +33,7 @@ def test_dragging_the_scrubber_shows_where_everything_was_then(shop: Shop) -> No
     shop.until("explorer.time is None")
 
 
-def test_play_moves_the_cursor_from_the_beginning_to_now(shop: Shop) -> None:
+def test_play_moves_the_cursor_from_the_beginning_to_now(shop: Sheet) -> None:
     shop.press("Play the run from the cursor")
     shop.until("explorer.timeline_view.playing")
     first = shop.until("explorer.timeline_view.cursor", lambda value: value is not None)
@@ -43,7 +43,7 @@ def test_play_moves_the_cursor_from_the_beginning_to_now(shop: Shop) -> None:
     assert shop.value("explorer.timeline_view.cursor") is None
 
 
-def test_play_can_be_paused(shop: Shop) -> None:
+def test_play_can_be_paused(shop: Sheet) -> None:
     shop.press("Play the run from the cursor")
     shop.until("explorer.timeline_view.cursor", lambda value: value is not None)
     shop.press("Stop playing")
@@ -51,7 +51,7 @@ def test_play_can_be_paused(shop: Shop) -> None:
     assert shop.value("explorer.timeline_view.cursor") is not None
 
 
-def test_step_does_one_thing_and_run_all_the_rest(shop: Shop) -> None:
+def test_step_does_one_thing_and_run_all_the_rest(shop: Sheet) -> None:
     shop.fresh(run=False)
     assert shop.value("len(system.trace.of_kind('delivery'))") == 0
     shop.press("Step")
@@ -67,7 +67,7 @@ def test_step_does_one_thing_and_run_all_the_rest(shop: Shop) -> None:
     shop.shot("stepped-and-run")
 
 
-def test_a_dead_letter_is_replayed_and_only_that_one(shop: Shop) -> None:
+def test_a_dead_letter_is_replayed_and_only_that_one(shop: Sheet) -> None:
     shop.say("broken['now'] = False")
     shop.mark("dead", "charge").click()
     shop.page.get_by_role("button", name="Replay this dead letter").click()
@@ -78,12 +78,12 @@ def test_a_dead_letter_is_replayed_and_only_that_one(shop: Shop) -> None:
     shop.shot("replayed")
 
 
-def test_all_dead_letters_are_replayed_at_once(shop: Shop) -> None:
+def test_all_dead_letters_are_replayed_at_once(shop: Sheet) -> None:
     shop.page.get_by_role("button", name="Replay dead letters (3)").click()
     shop.until("len(system.dead_letters())", lambda value: value == 0)
 
 
-def test_the_knobs_are_those_of_the_network(shop: Shop) -> None:
+def test_the_knobs_are_those_of_the_network(shop: Sheet) -> None:
     for name, value in (("loss", "0.25"), ("duplicates", "0.5"), ("reorder", "0.1"), ("to", "2")):
         field = shop.page.get_by_label(name, exact=True).last
         field.fill(value)
@@ -96,7 +96,7 @@ def test_the_knobs_are_those_of_the_network(shop: Shop) -> None:
     )
 
 
-def test_a_crash_is_armed(shop: Shop) -> None:
+def test_a_crash_is_armed(shop: Sheet) -> None:
     shop.page.get_by_label("crash", exact=True).last.select_option("before_ack")
     shop.page.get_by_label("in", exact=True).last.select_option("inventory")
     shop.press("Crash")

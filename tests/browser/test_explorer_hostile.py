@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from live_lab import Notebook
+from live_lab import Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -40,13 +40,13 @@ def strings(count, seed):
 MANY = (
     HOSTILE
     + """
-names = strings(10_000, 7)
+names = strings(3_000, 7)
 marks = [
     Mark(START, START, names[n % 50], names[50 + n % 300], KINDS[n % len(KINDS)], names[n],
          names[n], n % 9, names[n + 1], names[n + 2], names[n + 3] * 3, names[n + 4])
-    for n in range(9_900)
+    for n in range(2_900)
 ]
-nodes = [Node(name, "handler", name, names[n % 5], name) for n, name in enumerate(names[:120])]
+nodes = [Node(name, "handler", name, names[n % 5], name) for n, name in enumerate(names[:60])]
 edges = [Edge(one.id, other.id) for one, other in zip(nodes, nodes[1:])]
 explorer = Explorer(None, lambda: HandlerGraph(nodes, edges), lambda: Timeline(marks))
 explorer
@@ -78,13 +78,11 @@ explorer
 RUNS_ELSEWHERE = "window.hacked !== undefined || document.querySelector('.mes-explorer script, .mes-explorer img, .mes-explorer iframe') !== null"  # noqa: E501
 
 
-def test_nothing_of_ten_thousand_hostile_strings_that_are_counted_runs(
-    notebook: Callable[..., Notebook],
+def test_nothing_of_the_hostile_strings_that_are_counted_runs(
+    sheet: Callable[..., Sheet],
 ) -> None:
-    opened = notebook(MANY)
-    opened.run(0)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
-    for node in opened.page.locator(".mes-node").all()[:8]:
+    opened = sheet(MANY).explored()
+    for node in opened.page.locator(".mes-node").all()[:4]:
         node.hover(force=True)
         node.click(force=True)
     # The last node that was chosen may have no deliveries.
@@ -92,7 +90,7 @@ def test_nothing_of_ten_thousand_hostile_strings_that_are_counted_runs(
     plot = opened.page.locator(".mes-marks")
     plot.wait_for()
     box = plot.bounding_box()
-    for n in range(6):
+    for n in range(4):
         opened.page.mouse.move(box["x"] + 100 * n, box["y"] + 60)
         opened.page.mouse.click(box["x"] + 100 * n, box["y"] + 60)
     opened.page.wait_for_timeout(300)
@@ -102,11 +100,9 @@ def test_nothing_of_ten_thousand_hostile_strings_that_are_counted_runs(
 
 
 def test_hostile_payloads_and_errors_are_shown_as_text_and_cut_with_a_count(
-    notebook: Callable[..., Notebook],
+    sheet: Callable[..., Sheet],
 ) -> None:
-    opened = notebook(SYSTEM)
-    opened.run(0)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
+    opened = sheet(SYSTEM).explored()
     number = opened.value("max(i for i, m in enumerate(explorer.marks) if m.kind == 'dead')")
     opened.page.locator(f'.mes-mark[data-mark="{number}"]').click()
     payload = opened.page.locator(".mes-inspector-area section", has_text="Payload")

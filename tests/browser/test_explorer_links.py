@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from live_lab import Shop
+from live_lab import Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -11,7 +11,7 @@ HANDLER = "inventory/handler/reserve_stock"
 CHOSEN = "explorer.chosen and [explorer.chosen.kind, explorer.chosen.handler]"
 
 
-def test_choosing_a_node_by_mouse_shows_its_deliveries_only(shop: Shop) -> None:
+def test_choosing_a_node_by_mouse_shows_its_deliveries_only(shop: Sheet) -> None:
     everything = shop.page.locator(".mes-mark").count()
     shop.node(HANDLER).click()
     shop.until("explorer.graph_view.selected", lambda value: value == HANDLER)
@@ -25,14 +25,14 @@ def test_choosing_a_node_by_mouse_shows_its_deliveries_only(shop: Shop) -> None:
     assert shop.page.locator(".mes-mark").count() == everything
 
 
-def test_choosing_an_event_shows_the_deliveries_of_its_contract(shop: Shop) -> None:
+def test_choosing_an_event_shows_the_deliveries_of_its_contract(shop: Sheet) -> None:
     shop.node("orders/event/Order.Placed").click()
     shop.until("explorer.timeline_view.filter.get('label')", lambda value: value == "Order.Placed")
     assert "charge" in shop.page.locator(".mes-lane").all_inner_texts()
     assert "place_order" not in shop.page.locator(".mes-lane").all_inner_texts()
 
 
-def test_choosing_a_node_by_keyboard(shop: Shop) -> None:
+def test_choosing_a_node_by_keyboard(shop: Sheet) -> None:
     shop.page.locator(".mes-node[tabindex='0']").focus()
     shop.page.keyboard.press("Home")
     first = shop.ask("document.activeElement.dataset.node")
@@ -48,7 +48,7 @@ def test_choosing_a_node_by_keyboard(shop: Shop) -> None:
     shop.shot("node-focused")
 
 
-def test_choosing_a_delivery_by_mouse_shows_what_it_was_and_what_it_changed(shop: Shop) -> None:
+def test_choosing_a_delivery_by_mouse_shows_what_it_was_and_what_it_changed(shop: Sheet) -> None:
     shop.mark("done", "ship_order").click()
     shop.until(CHOSEN, lambda value: value == ["done", "ship_order"])
     inspector = shop.page.locator(".mes-inspector-area")
@@ -60,7 +60,7 @@ def test_choosing_a_delivery_by_mouse_shows_what_it_was_and_what_it_changed(shop
     shop.shot("delivery-chosen")
 
 
-def test_the_chain_of_a_delivery_is_highlighted_in_both_views(shop: Shop) -> None:
+def test_the_chain_of_a_delivery_is_highlighted_in_both_views(shop: Sheet) -> None:
     shop.mark("done", "ship_order").click()
     wanted = {"orders/handler/ship_order", HANDLER, "orders/command/PlaceOrder",
               "contract/StockReserved", "billing/handler/charge"}  # fmt: skip
@@ -75,14 +75,14 @@ def test_the_chain_of_a_delivery_is_highlighted_in_both_views(shop: Shop) -> Non
     assert shop.page.locator(".mes-arrows path").count() > 0
 
 
-def test_a_delivery_that_failed_shows_its_error_as_text(shop: Shop) -> None:
+def test_a_delivery_that_failed_shows_its_error_as_text(shop: Sheet) -> None:
     shop.mark("dead", "charge").click()
     error = shop.page.locator(".mes-inspector-area pre", has_text="card declined")
     error.wait_for()
     assert "<script>alert(1)</script>" in error.inner_text()
 
 
-def test_choosing_a_delivery_by_keyboard(shop: Shop) -> None:
+def test_choosing_a_delivery_by_keyboard(shop: Sheet) -> None:
     mark = shop.mark("done", "place_order")
     mark.focus()
     number = int(mark.get_attribute("data-mark"))
@@ -98,7 +98,7 @@ def test_choosing_a_delivery_by_keyboard(shop: Shop) -> None:
     shop.until("explorer.chosen is None")
 
 
-def test_fifty_fast_clicks_are_fifty_events(shop: Shop) -> None:
+def test_fifty_fast_clicks_are_fifty_events(shop: Sheet) -> None:
     shop.say("clicks = []\nexplorer.on_click(clicks.append)")
     shop.ask(
         """() => { const node = document.querySelector('.mes-node');

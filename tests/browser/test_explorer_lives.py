@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cells
 import pytest
-from live_lab import LATE, Notebook, Shop
+from live_lab import LATE, Notebook, Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -33,22 +33,27 @@ def marks(opened: Notebook, count: int) -> None:
     opened.sees("(count) => document.querySelectorAll('.mes-mark').length === count", count)
 
 
-def test_what_happens_in_another_cell_is_shown_at_once(shop: Shop) -> None:
+def test_what_happens_in_another_cell_is_shown_at_once(shop: Sheet) -> None:
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
     marks(shop, shop.value("len(system.timeline().marks)"))
     # The graph follows the timeline.
     shop.page.locator("[aria-label='PlaceOrder (command · 4) in orders']").wait_for()
 
 
-def test_a_page_that_is_slow_to_begin_loses_nothing(
-    notebook: Callable[..., Notebook],
-) -> None:
-    opened = notebook(cells.SHOP, cells.RUN, cells.EXPLORE)
-    # As if anywidget's two seconds were over before the views' modules are there.
-    opened.ask(
+@pytest.fixture
+def slow_page(sheet: Callable[..., Sheet], page: Sheet) -> Iterator[Callable[..., Sheet]]:
+    """The page, as if anywidget's two seconds were over before the views' modules are there."""
+    page.ask("() => { AbortSignal.usual = AbortSignal.timeout; }")
+    page.ask(
         "() => { AbortSignal.timeout = () => { const late = new AbortController();"
         " setTimeout(() => late.abort()); return late.signal; }; }"
     )
+    yield sheet
+    page.ask("() => { AbortSignal.timeout = AbortSignal.usual; }")
+
+
+def test_a_page_that_is_slow_to_begin_loses_nothing(slow_page: Callable[..., Sheet]) -> None:
+    opened = slow_page(cells.SHOP, cells.RUN, cells.EXPLORE)
     for index in range(3):
         opened.run(index)
     marks(opened, opened.value("len(system.timeline().marks)"))
@@ -59,11 +64,8 @@ def test_a_page_that_is_slow_to_begin_loses_nothing(
     opened.page.locator(".mes-status", has_text="nothing is due").wait_for()
 
 
-def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) -> None:
-    opened = notebook(cells.SHOP, LIVE)
-    opened.run(0)
-    opened.run(1)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+def test_a_system_that_runs_live_is_followed(sheet: Callable[..., Sheet]) -> None:
+    opened = sheet(cells.SHOP, LIVE).explored()
     opened.say(
         "for n in range(5):\n    await here.bus.publish(Tick(n))\n    await asyncio.sleep(0.1)"
     )
@@ -72,7 +74,7 @@ def test_a_system_that_runs_live_is_followed(notebook: Callable[..., Notebook]) 
     opened.say("await live.stop()")
 
 
-def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop) -> None:
+def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Sheet) -> None:
     shop.run(2)
     shop.alive()
     shop.say("before = explorer")
@@ -89,7 +91,7 @@ def test_running_the_cell_again_leaves_one_explorer_and_nothing_else(shop: Shop)
     assert shop.value("before.graph_view.selected") == ""
 
 
-def test_closing_leaves_the_picture(shop: Shop) -> None:
+def test_closing_leaves_the_picture(shop: Sheet) -> None:
     shop.say("explorer.close()")
     shop.sees("document.querySelectorAll('.mes-explorer').length === 0")
     shop.page.locator("[data-modulus-es] img").first.wait_for()
@@ -97,11 +99,9 @@ def test_closing_leaves_the_picture(shop: Shop) -> None:
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
 
 
-def test_two_explorers_of_one_system_both_follow_it(notebook: Callable[..., Notebook]) -> None:
+def test_two_explorers_of_one_system_both_follow_it(sheet: Callable[..., Sheet]) -> None:
     other = "second = system.graph(module='billing').explore()\nsecond"
-    opened = notebook(cells.SHOP, cells.EXPLORE, other)
-    for index in range(3):
-        opened.run(index)
+    opened = sheet(cells.SHOP, cells.EXPLORE, other).explored()
     opened.sees("document.querySelectorAll('.mes-explorer[data-ready]').length === 2")
     first, second = opened.page.locator(".mes-explorer").all()
     assert second.locator(".mes-node").count() < first.locator(".mes-node").count()
@@ -116,12 +116,9 @@ def test_two_explorers_of_one_system_both_follow_it(notebook: Callable[..., Note
 
 
 def test_a_kernel_that_restarts_leaves_a_note_and_the_cell_runs_again(
-    notebook: Callable[..., Notebook],
+    sheet: Callable[..., Sheet],
 ) -> None:
-    opened = notebook(cells.SHOP, cells.EXPLORE)
-    opened.run(0)
-    opened.run(1)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+    opened = sheet(cells.SHOP, cells.EXPLORE).explored()
     opened.ask("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     opened.page.wait_for_selector(".mes-explorer.mes-gone")
     assert "run the cell again" in opened.page.locator(".mes-status").inner_text()
@@ -135,11 +132,8 @@ def test_a_kernel_that_restarts_leaves_a_note_and_the_cell_runs_again(
     assert opened.page.locator(".mes-explorer").count() == 1
 
 
-def test_a_page_that_is_loaded_again_finds_its_explorer(notebook: Callable[..., Notebook]) -> None:
-    opened = notebook(cells.SHOP, cells.EXPLORE)
-    opened.run(0)
-    opened.run(1)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]")
+def test_a_page_that_is_loaded_again_finds_its_explorer(sheet: Callable[..., Sheet]) -> None:
+    opened = sheet(cells.SHOP, cells.EXPLORE).explored()
     opened.save()
     opened.page.goto(f"{opened.server.url}/doc/tree/{opened.path.name}")
     opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import cells
 import pytest
-from live_lab import Notebook, Server, Shop, write
+from live_lab import Notebook, Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -41,29 +40,20 @@ def where(kind, handler):
 """
 
 
-@pytest.fixture(scope="module")
-def many_page(server: Server, browser: Any) -> Iterator[Shop]:
-    """The shop with a few thousand marks, open once for the tests here."""
-    path = write(server.notebooks / "many.ipynb", cells.SHOP, ORDERS, cells.EXPLORE)
-    context = browser.new_context(viewport={"width": 1200, "height": 1700})
-    shop = Shop(context.new_page(), server, path)
-    shop.listen()
-    shop.open()
-    shop.run(0)
-    shop.run(1)
-    shop.say(PLACES)
-    yield shop
-    context.close()
-
-
 @pytest.fixture
-def many(many_page: Shop) -> Iterator[Shop]:
-    """A fresh explorer of it; nothing may go wrong in its page."""
-    many_page.run(2)
-    many_page.alive()
-    many_page.page.wait_for_selector(".mes-timeline[data-took]")
-    yield many_page
-    many_page.check()
+def many(sheet: Callable[..., Sheet], page: Sheet) -> Sheet:
+    """A fresh explorer of the shop with a few thousand marks."""
+    cells_ = (cells.SHOP, ORDERS, cells.EXPLORE)
+    if page.cells != cells_:
+        sheet(*cells_)
+        page.run(0)
+        page.run(1)
+        page.say(PLACES)
+    page.page.set_viewport_size({"width": 1200, "height": 1700})
+    page.run(2)
+    page.alive()
+    page.page.wait_for_selector(".mes-timeline[data-took]")
+    return page
 
 
 def spot(shop: Notebook, kind: str, handler: str, number: int = 100) -> tuple[float, float]:
@@ -75,7 +65,7 @@ def spot(shop: Notebook, kind: str, handler: str, number: int = 100) -> tuple[fl
     return plot["x"] + place * plot["width"], row["y"] + row["height"] / 2
 
 
-def test_thousands_of_marks_are_bars_on_a_canvas(many: Shop) -> None:
+def test_thousands_of_marks_are_bars_on_a_canvas(many: Sheet) -> None:
     assert many.value("len(explorer.marks)") > 2_000
     assert many.page.locator(".mes-canvas").is_visible()
     assert many.page.locator(".mes-mark").count() == 0
@@ -91,9 +81,9 @@ def test_thousands_of_marks_are_bars_on_a_canvas(many: Shop) -> None:
 
 
 def test_marks_that_become_too_many_leave_nothing_under_the_canvas(
-    notebook: Callable[..., Notebook],
+    sheet: Callable[..., Sheet],
 ) -> None:
-    opened = notebook(cells.SHOP, cells.EXPLORE, ORDERS)
+    opened = sheet(cells.SHOP, cells.EXPLORE, ORDERS)
     opened.run(0)
     opened.run(1)
     opened.page.wait_for_selector(".mes-marks .m-lane", state="attached")
@@ -103,7 +93,7 @@ def test_marks_that_become_too_many_leave_nothing_under_the_canvas(
     opened.shot("became-many")
 
 
-def test_a_delivery_on_the_canvas_is_chosen_by_mouse(many: Shop) -> None:
+def test_a_delivery_on_the_canvas_is_chosen_by_mouse(many: Sheet) -> None:
     many.page.mouse.click(*spot(many, "done", SHIPPED))
     many.until(CHOSEN, lambda value: value == ["done", SHIPPED])
     [changed] = many.page.locator(".mes-inspector-area .mes-changed").all()
@@ -114,7 +104,7 @@ def test_a_delivery_on_the_canvas_is_chosen_by_mouse(many: Shop) -> None:
     assert off * many.page.locator(".mes-marks").bounding_box()["width"] <= 12
 
 
-def test_a_delivery_on_the_canvas_is_chosen_by_keyboard(many: Shop) -> None:
+def test_a_delivery_on_the_canvas_is_chosen_by_keyboard(many: Sheet) -> None:
     said = many.page.locator(".mes-said")
     chosen = "explorer.timeline_view.chosen"
     many.page.locator(".mes-marks").focus()
@@ -141,7 +131,7 @@ def test_a_delivery_on_the_canvas_is_chosen_by_keyboard(many: Shop) -> None:
     many.until("explorer.chosen is None")
 
 
-def test_the_chain_of_a_delivery_is_drawn_over_the_bars(many: Shop) -> None:
+def test_the_chain_of_a_delivery_is_drawn_over_the_bars(many: Sheet) -> None:
     before = many.ask(PIXELS)
     many.page.mouse.click(*spot(many, "done", SHIPPED))
     many.page.wait_for_selector(".mes-node.mes-on")
@@ -155,7 +145,7 @@ def test_the_chain_of_a_delivery_is_drawn_over_the_bars(many: Shop) -> None:
     many.shot("many-chain")
 
 
-def test_a_highlight_does_not_wait_for_the_kernel(many: Shop) -> None:
+def test_a_highlight_does_not_wait_for_the_kernel(many: Sheet) -> None:
     where = spot(many, "done", SHIPPED)
     many.ask(
         """() => {
@@ -178,7 +168,7 @@ def test_a_highlight_does_not_wait_for_the_kernel(many: Shop) -> None:
     inspector.get_by_text("Payload").wait_for()
 
 
-def test_hovering_moving_and_zooming_on_the_canvas_send_nothing(many: Shop) -> None:
+def test_hovering_moving_and_zooming_on_the_canvas_send_nothing(many: Sheet) -> None:
     x, y = spot(many, "done", SHIPPED)
     many.page.wait_for_timeout(500)
     many.sent.clear()
@@ -204,13 +194,13 @@ def test_hovering_moving_and_zooming_on_the_canvas_send_nothing(many: Shop) -> N
     assert many.received
 
 
-def test_axe_finds_nothing_wrong_with_the_canvas(many: Shop) -> None:
+def test_axe_finds_nothing_wrong_with_the_canvas(many: Sheet) -> None:
     many.page.mouse.click(*spot(many, "done", SHIPPED))
     many.page.wait_for_selector(".mes-inspector-area table")
     assert many.violations(".mes-explorer") == []
 
 
-def test_a_filter_counts_only_what_it_lets_through(many: Shop) -> None:
+def test_a_filter_counts_only_what_it_lets_through(many: Sheet) -> None:
     many.node("orders/handler/ship_order").click()
     many.until("explorer.timeline_view.filter.get('label')", lambda value: value == SHIPPED)
     assert many.page.locator(".mes-lane").all_inner_texts() == [SHIPPED]

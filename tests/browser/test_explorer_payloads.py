@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hostile_pictures import strings
-from live_lab import Notebook
+from live_lab import Sheet
 from sentinel import IN_PAGE
 
 from modulus_es.views.text import shown
@@ -72,19 +72,18 @@ async (marks) => {{
     const until = performance.now() + 20000;
     while (!said() && performance.now() < until) await new Promise((go) => setTimeout(go, 5));
     texts.push(said() ?? "");
-    acting.push(...made(".mes-explorer"));
+    acting.push(...made(".mes-inspector-area"));
   }}
+  acting.push(...made(".mes-explorer"));
   return [texts, acting];
 }}
 """
 
 
 def test_nothing_of_ten_thousand_hostile_payloads_acts_and_each_is_shown(
-    notebook: Callable[..., Notebook],
+    sheet: Callable[..., Sheet],
 ) -> None:
-    opened = notebook(PAYLOADS)
-    opened.run(0)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]", timeout=60_000)
+    opened = sheet(PAYLOADS).explored()
     ends = "[i for i, m in enumerate(explorer.marks) if m.kind in ('done', 'dead') and m.handler == 'hear']"  # noqa: E501
     assert opened.value("len(batches)") == opened.value(f"len({ends})")
     texts, acting = opened.ask(READ, opened.value(ends), what="every payload", seconds=240)

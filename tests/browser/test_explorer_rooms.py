@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import cells
 import pytest
-from live_lab import Notebook
+from live_lab import Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -46,20 +46,12 @@ FITS = """() => [...document.querySelectorAll('.mes-explorer, .mes-explorer .mes
     .map((one) => one.className)"""  # noqa: E501
 
 
-def explored(opened: Notebook, *cells_: int) -> None:
-    for index in cells_:
-        opened.run(index)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]")
-
-
 @pytest.mark.parametrize("width", [600, 1600])
-def test_it_fits_a_narrow_column_and_a_wide_one(
-    notebook: Callable[..., Notebook], width: int
-) -> None:
-    opened = notebook(cells.SHOP, cells.RUN, cells.EXPLORE)
+def test_it_fits_a_narrow_column_and_a_wide_one(sheet: Callable[..., Sheet], width: int) -> None:
+    opened = sheet(cells.SHOP, cells.RUN, cells.EXPLORE)
     # JupyterLab's own bars and the prompt are about so wide.
     opened.page.set_viewport_size({"width": width + 180, "height": 2300})
-    explored(opened, 0, 1, 2)
+    opened.explored()
     number = opened.value(
         "max(i for i, m in enumerate(explorer.marks) if (m.kind, m.handler) == ('done', 'ship_order'))"  # noqa: E501
     )
@@ -69,21 +61,21 @@ def test_it_fits_a_narrow_column_and_a_wide_one(
     opened.shot(f"wide-{width}")
 
 
-@pytest.mark.parametrize(("name", "cell"), [("empty", EMPTY), ("one-module", ONE)])
+@pytest.mark.parametrize(
+    ("name", "cell"), [("empty", EMPTY), ("one-module", ONE)], ids=["empty", "one"]
+)
 def test_a_system_without_traffic_says_so(
-    notebook: Callable[..., Notebook], name: str, cell: str
+    sheet: Callable[..., Sheet], name: str, cell: str
 ) -> None:
-    opened = notebook(cell)
-    explored(opened, 0)
+    opened = sheet(cell).explored()
     assert "nothing yet" in opened.page.locator(".mes-reading").inner_text()
     assert "Nothing has happened yet" in opened.page.locator(".mes-timeline").inner_text()
     assert opened.violations(".mes-explorer") == []
     opened.shot(f"system-{name}")
 
 
-def test_64_modules_and_long_names_are_shown_and_scroll(notebook: Callable[..., Notebook]) -> None:
-    opened = notebook(MANY)
-    explored(opened, 0)
+def test_64_modules_and_long_names_are_shown_and_scroll(sheet: Callable[..., Sheet]) -> None:
+    opened = sheet(MANY).explored()
     assert opened.page.locator(".mes-module").count() == 64
     assert opened.ask(FITS) == []
     opened.shot("system-64-modules")

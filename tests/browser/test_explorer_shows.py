@@ -8,20 +8,20 @@ from collections.abc import Callable
 import cells
 import nbformat
 import pytest
-from live_lab import Notebook, Shop
+from live_lab import Notebook, Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 Open = Callable[..., Notebook]
 
 
-def test_the_explorer_is_alive_in_the_output_of_its_cell(shop: Shop) -> None:
+def test_the_explorer_is_alive_in_the_output_of_its_cell(shop: Sheet) -> None:
     assert shop.page.locator(".mes-node").count() == shop.value("len(system.graph().nodes)")
     assert shop.page.locator(".mes-mark").count() == shop.value("len(system.timeline().marks)")
     shop.shot("explorer")
 
 
-def test_it_follows_the_theme_of_jupyterlab(shop: Shop) -> None:
+def test_it_follows_the_theme_of_jupyterlab(shop: Sheet) -> None:
     colour = "getComputedStyle(document.querySelector('.mes-explorer')).backgroundColor"
     light = shop.ask(colour)
     shop.theme("JupyterLab Dark")
@@ -36,13 +36,13 @@ def test_it_follows_the_theme_of_jupyterlab(shop: Shop) -> None:
         shop.theme("JupyterLab Light")
 
 
-def test_axe_finds_nothing_wrong_with_the_live_explorer(shop: Shop) -> None:
+def test_axe_finds_nothing_wrong_with_the_live_explorer(shop: Sheet) -> None:
     shop.mark("done", "ship_order").click()
     shop.page.wait_for_selector(".mes-inspector-area table")
     assert shop.violations(".mes-explorer") == []
 
 
-def test_hovering_moving_and_zooming_send_nothing_to_the_kernel(shop: Shop) -> None:
+def test_hovering_moving_and_zooming_send_nothing_to_the_kernel(shop: Sheet) -> None:
     mark, plot = (
         shop.page.locator(".mes-mark:not(.mes-wait)").first,
         shop.page.locator(".mes-marks"),
@@ -105,7 +105,7 @@ def pictures(again: Notebook) -> None:
 
 
 def test_nbconvert_shows_the_pictures_without_any_script_of_ours(
-    shop: Shop,
+    shop: Sheet,
 ) -> None:
     shop.save()
     from nbconvert import HTMLExporter

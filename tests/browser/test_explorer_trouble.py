@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from live_lab import Shop
+from live_lab import Sheet
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -23,7 +23,7 @@ await orders.bus.publish(Again(0))
 """
 
 
-def test_an_error_of_a_run_is_shown_in_the_explorer(shop: Shop) -> None:
+def test_an_error_of_a_run_is_shown_in_the_explorer(shop: Sheet) -> None:
     shop.say("await system.start()")
     shop.press("Run")
     said = shop.until(STATUS, lambda value: "ModulusError" in value)
@@ -36,7 +36,7 @@ def test_an_error_of_a_run_is_shown_in_the_explorer(shop: Shop) -> None:
     assert shop.page.locator(".mes-explorer.mes-alarm").count() == 0
 
 
-def test_a_run_that_is_blocked_says_what_blocks_it(shop: Shop) -> None:
+def test_a_run_that_is_blocked_says_what_blocks_it(shop: Sheet) -> None:
     shop.page.get_by_label("between", exact=True).last.select_option("orders")
     shop.page.get_by_label("and", exact=True).last.select_option("inventory")
     shop.press("Cut off")
@@ -58,7 +58,7 @@ def test_a_run_that_is_blocked_says_what_blocks_it(shop: Shop) -> None:
     assert shop.value("(system.ledger().outcome == 'pending').sum().item()") == 0
 
 
-def test_a_run_that_does_not_end_can_be_stopped(shop: Shop) -> None:
+def test_a_run_that_does_not_end_can_be_stopped(shop: Sheet) -> None:
     shop.say(ENDLESS)
     before = shop.value("len(system.trace)")
     shop.press("Run")
@@ -68,7 +68,7 @@ def test_a_run_that_does_not_end_can_be_stopped(shop: Shop) -> None:
     shop.until(STATUS, lambda value: value.startswith("Stopped"))
 
 
-def test_a_handler_that_is_defined_anew_while_it_is_open_takes_effect(shop: Shop) -> None:
+def test_a_handler_that_is_defined_anew_while_it_is_open_takes_effect(shop: Sheet) -> None:
     shop.say(
         "@billing.on(StockReserved)\n"
         "async def send_invoice(reserved: StockReserved) -> None: ...\n"

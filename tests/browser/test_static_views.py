@@ -9,7 +9,7 @@ from typing import Any
 import cells
 import pytest
 from asking import ask
-from live_lab import Notebook, Shop, photograph, violations
+from live_lab import Sheet, photograph, violations
 
 from tools.browser_scripts import text_of
 
@@ -24,9 +24,9 @@ VIEWS = {
 
 
 def test_every_static_view_is_shown_and_accessible(
-    notebook: Callable[..., Notebook], browser: Any, tmp_path: Path
+    sheet: Callable[..., Sheet], browser: Any, tmp_path: Path
 ) -> None:
-    opened = notebook(cells.SHOP, cells.RUN, *VIEWS.values())
+    opened = sheet(cells.SHOP, cells.RUN, *VIEWS.values())
     for index in range(len(VIEWS) + 2):
         opened.run(index)
     opened.sees("document.querySelectorAll('.jp-OutputArea img').length === 3")
@@ -85,7 +85,7 @@ def themed(browser: Any) -> Iterator[Callable[[Path, str], Any]]:
 
 @pytest.mark.parametrize("name", ["graph", "timeline", "sequence"])
 def test_a_saved_page_is_accessible_light_and_dark(
-    name: str, shop: Shop, themed: Callable[[Path, str], Any], tmp_path: Path
+    name: str, shop: Sheet, themed: Callable[[Path, str], Any], tmp_path: Path
 ) -> None:
     shop.say(f"{VIEWS[name]}.save({str(tmp_path / 'page.html')!r})")
     page = themed(tmp_path / "page.html", f"saved-{name}")
