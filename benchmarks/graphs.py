@@ -13,7 +13,7 @@ def usual(count: int) -> Graph:
     """Modules of about 50 nodes.
 
     Commands lead to handlers, these to an aggregate, this to its events; every
-    other event is projected, and one or two handlers of other modules listen.
+    other event is projected, and one or two subscribers of other modules listen.
     """
     random = Random(7)
     nodes: list[Node] = []
@@ -49,8 +49,8 @@ def usual(count: int) -> Graph:
         event, sender = random.choice(told)
         target, module = random.choice(aggregates)
         if module != sender or len({module for _, module in aggregates}) == 1:
-            handler = node("handler", module)
-            edges += [Edge(event, handler, "event"), Edge(handler, target)]
+            subscriber = node("subscriber", module)
+            edges += [Edge(event, subscriber, "event"), Edge(subscriber, target)]
     there = {node.id for node in nodes[:count]}
     return nodes[:count], [edge for edge in edges if {edge.source, edge.target} <= there]
 

@@ -106,8 +106,11 @@ def test_no_label_overlaps_another_or_leaves_the_picture(count: int, direction: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_edge_meets_the_outline_of_every_kind(kind: str) -> None:
+    # What nobody hears has a frame, which its edge meets instead.
     nodes = [Node("a", kind, "Name", "m"), Node("b", kind, "Name", "m")]
-    graph = HandlerGraph(nodes, [Edge("a", "b", "event")], direction="right")
+    nodes.append(Node("c", "subscriber", "hear", "m"))
+    edges = [Edge("a", "b", "event"), Edge("b", "c", "event")]
+    graph = HandlerGraph(nodes, edges, direction="right")
     way, head = next(g.items for g in graph.scene().items if isinstance(g, Group) and not g.key)
     assert isinstance(way, Shape)
     assert isinstance(head, Shape)
@@ -198,6 +201,23 @@ def test_an_integration_event_that_nobody_handles_is_flagged() -> None:
     assert "nobody handles OrderCreated" in graph.alt()
     assert "integration event · unheard" in texts(graph)
     assert "m-flag" in graph.to_svg()
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_an_arrow_ends_before_the_frame_of_what_is_flagged(direction: str) -> None:
+    nodes = [Node("p", "projector", "tell", "m"), Node("i", "integration_event", "Told", "m")]
+    graph = HandlerGraph(nodes, [Edge("p", "i", "event")], direction=direction)
+    groups = [item for item in graph.scene().items if isinstance(item, Group)]
+    shapes = {shape.style: shape.path for group in groups for shape in group.items[:2]}  # type: ignore[union-attr]
+    axis = 0 if direction == "right" else 1
+
+    def reach(style: str) -> list[float]:
+        return [
+            float(values[at]) for _, *values in shapes[style] for at in range(axis, len(values), 2)
+        ]
+
+    assert max(reach("open-head")) < min(reach("flag"))
+    assert max(reach("event")) <= max(reach("open-head"))
 
 
 def test_a_handler_that_nothing_leads_to_is_flagged() -> None:

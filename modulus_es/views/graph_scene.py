@@ -17,6 +17,8 @@ _WIDEST = 250
 _SLANT = 10
 _LEGEND = 26
 _BAND = 22
+_FRAME = 4
+"""How far the frame of what is flagged is from it."""
 _TRIED = 6
 """How far the places are apart at which a module's name is tried."""
 
@@ -57,9 +59,9 @@ def graph_scene(
     scene = Scene(width, layout.height + (_LEGEND if nodes else 0), title)
     for place in layout.groups.values():
         scene.add(Shape(rectangle(*place, radius=8), "module"))
-    kinds = {node.id: node.kind for node in nodes}
+    held = {node.id: node for node in nodes}
     for edge in lines:
-        scene.add(_edge(edge, layout, kinds))
+        scene.add(_edge(edge, layout, held[edge.source], held[edge.target]))
     passed = _passed(layout)
     for module, place in layout.groups.items():
         scene.add(_heading(module, place, passed[place.y]))
@@ -122,7 +124,13 @@ def _node(node: Drawn, place: Placed) -> Group:
         Shape(path, node.kind) for path in _OUTLINES[node.kind](x, y, width, height)
     ]
     if node.flagged:
-        parts.insert(0, Shape(rectangle(x - 4, y - 4, width + 8, height + 8, 7), "flag"))
+        parts.insert(
+            0,
+            Shape(
+                rectangle(x - _FRAME, y - _FRAME, width + 2 * _FRAME, height + 2 * _FRAME, 7),
+                "flag",
+            ),
+        )
     parts += [
         Label(middle, y + 15, label, "label", "middle", _fit(label, 12)),
         Label(
@@ -187,13 +195,15 @@ _RECEDES = {"query": (5, 5), "projector": (5, 5), "subscriber": (_SLANT, 0)}
 """How far a kind's outline is from its box in the middle of its left and of its right side."""
 
 
-def _edge(edge: Line, layout: Layout, kinds: Mapping[str, str]) -> Group:
+def _edge(edge: Line, layout: Layout, source: Drawn, target: Drawn) -> Group:
     if edge.source == edge.target:
         path, tip, toward = _loop(layout.boxes[edge.source])
     else:
         route = layout.routes[edge.source, edge.target]
         if layout.direction == "right":
-            route = _to_outlines(route, kinds[edge.source], kinds[edge.target])
+            route = _to_outlines(route, source.kind, target.kind)
+        if target.flagged:
+            route = _to_frame(route, layout.direction)
         path, tip, toward = _way(route, layout.direction)
     prefix = "cycle-" if edge.in_cycle else ""
     width = round(1.2 + 1.2 * edge.weight, 1)
@@ -211,6 +221,20 @@ def _to_outlines(route: Route, source: str, target: str) -> Route:
     if route.backward:
         return route._replace(stops=((x + own[0], y), *between, (to_x - other[1], to_y)))
     return route._replace(stops=((x - own[1], y), *between, (to_x + other[0], to_y)))
+
+
+def _to_frame(route: Route, direction: str) -> Route:
+    """End before the frame of what is flagged, which would cross the head out."""
+    axis = 0 if direction == "right" else 1
+    back = _FRAME + 1 if route.backward else -_FRAME - 1
+    last = route.stops[-1][axis] + back
+    nearer = max if route.backward else min
+
+    def before(stop: tuple[int, int]) -> tuple[int, int]:
+        along = nearer(stop[axis], last)
+        return (along, stop[1]) if axis == 0 else (stop[0], along)
+
+    return route._replace(stops=(*route.stops[:-2], *map(before, route.stops[-2:])))
 
 
 def _way(route: Route, direction: str) -> tuple[Path, tuple[float, float], tuple[int, int]]:

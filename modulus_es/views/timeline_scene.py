@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from modulus_es.views import glyphs
+from modulus_es.views.arrows import arrow
 from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
 from modulus_es.views.marks import SPANS, Mark
 from modulus_es.views.scene import Group, Label, Scene, Shape, line, polygon, rectangle
+from modulus_es.views.spacing import ends_of, kept_apart
 from modulus_es.views.text import fitted, is_plain, shown, width_of
 from modulus_es.views.timescale import TimeScale, micros
 
@@ -29,6 +31,8 @@ _ROWS = 10
 _STEP = 17
 _BIN = 4
 _NAMED = 60
+_HEAD = 9
+"""How much room there is beside a row's first mark for the head of an arrow."""
 _PROBLEMS = ("failed", "retry", "duplicate", "crash")
 _ON_TOP = (*_PROBLEMS, "dead")
 
@@ -49,13 +53,20 @@ def timeline_scene(
         scene = Scene(WIDTH, 60, title)
         scene.add(Label(_MARGIN, 34, "Nothing has happened yet.", "caption"))
         return scene
-    return _Drawing(title, heading, marks, sentence, axis).drawn(arrows=arrows)
+    return _Drawing(title, heading, marks, sentence, arrows, axis).drawn()
 
 
 class _Drawing:
     def __init__(
-        self, title: str, heading: str, marks: Sequence[Mark], sentence: Sentence, axis: str
+        self,
+        title: str,
+        heading: str,
+        marks: Sequence[Mark],
+        sentence: Sentence,
+        arrows: bool,
+        axis: str,
     ) -> None:
+        self._arrows = arrows
         self._counted = len(marks) > LIMIT
         if self._counted:
             marks = [mark for mark in marks if mark.kind not in SPANS]
@@ -87,16 +98,30 @@ class _Drawing:
         right = WIDTH - _MARGIN - 16.0
         if self._named:
             right -= max(width_of(self._tag(life), 10) for life in self._lives)
-        self._scale = TimeScale([*begin, *end], self._left + 14, right, room, axis=axis)
-        self._starts = [
-            self._scale.x(time, step * _STEP) for time, step in zip(begin, self._steps, strict=True)
-        ]
-        self._ends = [
-            self._scale.x(time) if mark.kind in SPANS else start
-            for mark, time, start in zip(marks, end, self._starts, strict=True)
-        ]
+        self._along(begin, end, right, room, axis)
+        if (beyond := max(self._starts) - right) > 0:
+            self._along(begin, end, right - beyond, room, axis)
 
-    def drawn(self, *, arrows: bool) -> Scene:
+    def _along(
+        self,
+        begin: Sequence[int],
+        end: Sequence[int],
+        right: float,
+        room: Mapping[int, float],
+        axis: str,
+    ) -> None:
+        """Where every mark is on an axis that ends at ``right``, and beyond it where need be."""
+        self._scale = TimeScale([*begin, *end], self._left + 14, right, room, axis=axis)
+        steps = zip(begin, self._steps, strict=True)
+        starts = [self._scale.x(time, step * _STEP) for time, step in steps]
+        if self._counted:
+            self._starts = self._ends = starts
+            return
+        self._starts = kept_apart(self._marks, self._lives, self._causes, starts)
+        ends = [self._scale.x(time) for time in end]
+        self._ends = ends_of(self._marks, self._lives, self._starts, ends)
+
+    def drawn(self) -> Scene:
         """Lanes from top to bottom, then the axis, the arrows and the legend."""
         by_lane: dict[tuple[str, str], list[Life]] = defaultdict(list)
         for life in self._lives:
@@ -119,7 +144,7 @@ class _Drawing:
         scene.add(Label(_MARGIN, 16, fitted(self._heading, WIDTH - 2 * _MARGIN, 12), "label"))
         # Waits are cut where the axis is broken; what happens beside it is not.
         scene.add(*lanes, *self._axis(y - 3), *spans, *self._cuts(y - 3))
-        if arrows:
+        if self._arrows:
             # Below the moments, whose names an arrow that passes must not cross out.
             scene.add(*(self._arrow(source, target) for source, target in self._causes))
         scene.add(*moments)
@@ -163,6 +188,8 @@ class _Drawing:
         rows = []
         for life in lives:
             begin = min(self._starts[index] for index in life.marks) - glyphs.RADIUS - 3
+            if self._arrows:
+                begin -= _HEAD
             end = max(self._ends[index] for index in life.marks) + glyphs.RADIUS + 3
             if self._named:
                 end += width_of(self._tag(life), 10) + 4
@@ -178,7 +205,10 @@ class _Drawing:
         for index in sorted(life.marks, key=lambda i: self._marks[i].kind in _ON_TOP):
             mark, x = self._marks[index], self._starts[index]
             self._y[index] = y
-            self._signs |= {mark.kind, "open"} if mark.open else {mark.kind}
+            if mark.kind not in SPANS or self._ends[index] - x > glyphs.RADIUS + 1:
+                self._signs.add(mark.kind)
+            if mark.open:
+                self._signs.add("open")
             said = self._sentence(mark)
             if mark.kind in SPANS:
                 end = self._ends[index]
@@ -249,15 +279,16 @@ class _Drawing:
         return items
 
     def _arrow(self, source: int, target: int) -> Group:
-        x, y = self._ends[source], self._y[source]
-        to_x, to_y = self._starts[target], self._y[target]
-        sign = 1 if to_y >= y else -1
-        tip = to_y - sign * 7
-        middle = (y + tip) / 2
-        path = (("M", x, y), ("C", x, middle, to_x, middle, to_x, tip - sign * 5))
-        head = polygon([(to_x, tip), (to_x - 3, tip - sign * 7), (to_x + 3, tip - sign * 7)])
-        said = f"{self._sentence(self._marks[source])} -> {self._sentence(self._marks[target])}"
-        return Group([Shape(path, "arrow"), Shape(head, "arrow-head")], said)
+        to = self._marks[target]
+        beside = 1.0 if to.kind in SPANS else glyphs.RADIUS + 2
+        shaft, head = arrow(
+            self._ends[source],
+            self._y[source],
+            self._starts[target] - beside,
+            self._y[target],
+        )
+        said = f"{self._sentence(self._marks[source])} -> {self._sentence(to)}"
+        return Group([Shape(shaft, "arrow"), Shape(head, "arrow-head")], said)
 
 
 def _count_legend(x: float, y: float) -> tuple[list[Shape | Label], float]:

@@ -133,6 +133,8 @@ function initialize({ model }) {
     if (place.firstElementChild) place.firstElementChild.hidden = false;
   };
   const look = () => {
+    // A timer that nobody remembers would look again when the explorer has been closed.
+    clearTimeout(timer);
     timer = 0;
     looked = performance.now();
     const lost = [...mounted.keys()].filter((place) => !place.isConnected);

@@ -16,6 +16,15 @@ const STEPS_OF_TIME = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2
   ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
     604800, 2419200, 7862400, 31536000, 315360000, 3153600000].map((seconds) => seconds * 1e6)];
 
+/** The shaft and the head of an arrow that comes in from the left, as `views/arrows.py` draws it. */
+function arrow(x, y, tx, ty) {
+  const neck = tx - 6;
+  const round = Math.min(x, neck) - Math.min(5 + 0.04 * Math.abs(ty - y), 14);
+  const out = Math.max(round, Math.min(x, neck, 2)); // not beyond the edge of what is seen
+  const bend = tx - x >= 28 ? `${x} ${(y + ty) / 2} ${Math.max(tx - 40, (x + tx) / 2)} ${ty}` : `${out} ${y} ${out} ${ty}`;
+  return [`M${x} ${y}C${bend} ${neck} ${ty}`, `M${tx} ${ty}l-7 -3v6Z`];
+}
+
 function render({ model, el }) {
   const stop = new AbortController();
   const { signal } = stop;
@@ -385,13 +394,8 @@ function render({ model, el }) {
     circle(spot, !single && document.activeElement === svg ? focused : -1);
     if (pairs.length > 0 || arrows.firstChild) {
       arrows.replaceChildren(...pairs.flatMap(([source, target]) => {
-        const [x, y, tx, ty] = [px(u(source)), rowY(source), px(u(target)), rowY(target)];
-        const sign = ty >= y ? 1 : -1;
-        const middle = (y + ty) / 2;
-        return [
-          shape("path", { class: "m-arrow", d: `M${x} ${y}C${x} ${middle} ${tx} ${middle} ${tx} ${ty - sign * 9}` }),
-          shape("path", { class: "m-arrow-head", d: `M${tx} ${ty - sign * 6}l-3 ${-sign * 7}h6Z` }),
-        ];
+        const [shaft, head] = arrow(px(u(source)), rowY(source), px(u(target)) - 7, rowY(target));
+        return [shape("path", { class: "m-arrow", d: shaft }), shape("path", { class: "m-arrow-head", d: head })];
       }));
     }
   }

@@ -62,6 +62,9 @@ def test_a_page_that_is_slow_to_begin_loses_nothing(slow_page: Callable[..., She
     marks(opened, opened.value("len(system.timeline().marks)"))
     opened.page.get_by_role("button", name="Run", exact=True).click()
     opened.page.locator(".mes-status", has_text="nothing is due").wait_for()
+    opened.say("explorer.close()")
+    opened.sees("document.querySelectorAll('.mes-explorer').length === 0")
+    opened.page.locator("[data-modulus-es] img").first.wait_for()
 
 
 def test_a_system_that_runs_live_is_followed(sheet: Callable[..., Sheet]) -> None:
@@ -97,6 +100,29 @@ def test_closing_leaves_the_picture(shop: Sheet) -> None:
     shop.page.locator("[data-modulus-es] img").first.wait_for()
     assert shop.value("len(system.trace.watchers)") == 0
     shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
+
+
+def test_a_page_that_is_busy_while_it_is_closed_opens_it_no_more(shop: Sheet) -> None:
+    # What explorer.js puts off by a tenth of a second comes when the test says so.
+    shop.ask(
+        "() => { const { setTimeout, clearTimeout } = window; const held = new Map();"
+        " window.setTimeout = (call, wait, ...rest) => { if (wait !== 100)"
+        " return setTimeout(call, wait, ...rest); const id = -1 - held.size;"
+        " held.set(id, () => call(...rest)); return id; };"
+        " window.clearTimeout = (id) => held.delete(id) || clearTimeout(id);"
+        " window.release = () => { Object.assign(window, { setTimeout, clearTimeout });"
+        " for (const call of held.values()) call(); return held.size; }; }"
+    )
+    shop.ask(
+        "async () => { for (const wait of [150, 20, 150]) {"
+        " document.body.append(document.createElement('i'));"
+        " await new Promise((go) => setTimeout(go, wait)); }"
+        " document.body.append(document.createElement('i')); }"
+    )
+    shop.say("explorer.close()")
+    shop.sees("document.querySelectorAll('.mes-explorer').length === 0")
+    shop.ask("() => release()")
+    assert shop.page.locator(".mes-explorer").count() == 0
 
 
 def test_two_explorers_of_one_system_both_follow_it(sheet: Callable[..., Sheet]) -> None:

@@ -44,9 +44,19 @@ explorer
 FITS = """() => [...document.querySelectorAll('.mes-explorer, .mes-explorer .mes-bar, .mes-controls-area')]
     .filter((one) => one.scrollWidth > one.clientWidth + 1)
     .map((one) => one.className)"""  # noqa: E501
+READS = """() => {
+    const graph = document.querySelector('.mes-graph .mes-scroll > svg');
+    const heads = [...document.querySelectorAll('.mes-states thead th')];
+    const sections = document.querySelector('.mes-sections');
+    return {
+        scale: graph.getBoundingClientRect().width / graph.viewBox.baseVal.width,
+        lines: Math.max(...heads.map((one) => one.getClientRects()[0].height)),
+        empty: sections.offsetHeight - Math.max(...[...sections.children].map((one) => one.offsetHeight)),
+    };
+}"""  # noqa: E501
 
 
-@pytest.mark.parametrize("width", [600, 1600])
+@pytest.mark.parametrize("width", [600, 1280, 1600])
 def test_it_fits_a_narrow_column_and_a_wide_one(sheet: Callable[..., Sheet], width: int) -> None:
     opened = sheet(cells.SHOP, cells.RUN, cells.EXPLORE)
     # JupyterLab's own bars and the prompt are about so wide.
@@ -58,6 +68,12 @@ def test_it_fits_a_narrow_column_and_a_wide_one(sheet: Callable[..., Sheet], wid
     opened.page.locator(f'.mes-mark[data-mark="{number}"]').click()
     opened.page.wait_for_selector(".mes-inspector-area table")
     assert opened.ask(FITS) == []
+    seen = opened.ask(READS)
+    # What is larger scrolls, and is never shrunk until it cannot be read; no word is broken.
+    assert seen["scale"] > 0.74
+    assert seen["lines"] < 24
+    # Where there is room, the inspector is little higher than its longest section.
+    assert width < 1000 or seen["empty"] < 40
     opened.shot(f"wide-{width}")
 
 
