@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from modulus_es.ambient import choose, chosen, unchoose
@@ -22,7 +21,7 @@ from modulus_es.failures import (
 )
 from modulus_es.handlers import Handler
 from modulus_es.short_way import Way, short_way
-from modulus_es.trace import TraceRecord, made_of_facts
+from modulus_es.trace import Published, Said
 from modulus_es.turns import Turns, give_way
 from modulus_es.unit_of_work import UnitOfWork, in_unit
 
@@ -107,7 +106,7 @@ class Dispatcher:
                     raise failure from error
             outcome = "done"
         finally:
-            self._note(plan, plan.before_names, event, uow, outcome)
+            self._note(plan, plan.said_before, event, uow, outcome)
 
     async def after_commit(
         self, events: Sequence[tuple[DomainEvent, Strategy | None]], uow: UnitOfWork
@@ -151,7 +150,7 @@ class Dispatcher:
                 rest = iter(plan.after[place:])
                 failures = await self._in_turn(rest, event, None, failures, stops=False)
         finally:
-            self._note(plan, plan.after_names, event, None, "failed")
+            self._note(plan, plan.said, event, None, "failed")
         raise publish_error([event], failures)
 
     async def _run_all(
@@ -173,7 +172,7 @@ class Dispatcher:
         failures: Sequence[Exception] = ()
         outcome = "failed"
         try:
-            level = None if cascades.open < UNTRACKED else deeper(plan.module, plan.type_name)
+            level = None if cascades.open < UNTRACKED else deeper(plan.said.module, plan.said.type)
             cascades.open += 1
             try:
                 if how == "parallel":
@@ -192,7 +191,7 @@ class Dispatcher:
         finally:
             if here is not None:
                 unchoose(here)
-            self._note(plan, plan.after_names, event, uow, outcome)
+            self._note(plan, plan.said, event, uow, outcome)
         if failures and uow is None:
             raise publish_error([event], failures)
         return failures
@@ -263,15 +262,15 @@ class Dispatcher:
         await in_unit(uow, lambda: handler.run(event, uow))
 
     def _note(
-        self, plan: EventPlan, handlers: str, event: Any, uow: UnitOfWork | None, outcome: str
+        self, plan: EventPlan, said: Said, event: Any, uow: UnitOfWork | None, outcome: str
     ) -> None:
         correlation_id = causation_id = None
         if plan.says_correlation:
             correlation_id, causation_id = event.correlation_id, event.causation_id
         if uow is not None:
             correlation_id = correlation_id or uow.conversation
-        now, id_ = self._clock.now(), event.id
-        self._trace.note(("event", now, plan, id_, outcome, handlers, correlation_id, causation_id))
+        now = self._clock.now()
+        self._trace.note(Published(now, said, event.id, outcome, correlation_id, causation_id))
 
     def _plan(self, cls: type) -> EventPlan:
         plan = self._plans.get(cls)
@@ -291,29 +290,3 @@ def check_event(event: object, strategy: str | None) -> None:
         )
     if strategy is not None and strategy not in STRATEGIES:
         raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
-
-
-def _record(
-    now: datetime,
-    plan: EventPlan,
-    event_id: object,
-    outcome: str,
-    handlers: str | None = None,
-    correlation_id: str | None = None,
-    causation_id: str | None = None,
-) -> TraceRecord:
-    """What is shown of an event that was published."""
-    return TraceRecord(
-        now,
-        "event",
-        plan.module,
-        str(event_id),
-        plan.type_name,
-        plan.after_names if handlers is None else handlers,
-        outcome=outcome,
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-    )
-
-
-made_of_facts("event", _record)

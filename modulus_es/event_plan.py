@@ -11,6 +11,7 @@ from modulus_es.domain import DomainEvent, RecordedEvent
 from modulus_es.errors import ServiceError
 from modulus_es.handlers import NO_SHORTCUT, Handler, Make, Shortcut
 from modulus_es.naming import place_of, stable_name
+from modulus_es.trace import Said
 
 Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 
@@ -21,7 +22,8 @@ class EventPlan(msgspec.Struct, frozen=True, eq=False):
     ``after`` are the handlers after the commit, each with what to call, or None
     where it takes something of a unit of work. Where none does, ``calls`` are
     these calls alone; where all of them are classes, ``makes`` is how they are
-    made, and nothing has to be called in between.
+    made, and nothing has to be called in between. ``said`` is what the trace says of
+    the handlers after the commit, ``said_before`` of those before.
     """
 
     before: tuple[Handler, ...]
@@ -29,10 +31,8 @@ class EventPlan(msgspec.Struct, frozen=True, eq=False):
     calls: tuple[Call, ...] | None
     makes: tuple[Make, ...]
     projectors: tuple[Handler, ...]
-    module: str
-    type_name: str
-    before_names: str
-    after_names: str
+    said_before: Said
+    said: Said
     says_correlation: bool
 
     @property
@@ -55,16 +55,15 @@ def planned(
     shortcuts = [_shortcut(handler) for handler in after]
     calls = tuple(each.call for each in shortcuts if each.call is not None)
     makes = tuple(each.make for each in shortcuts if each.make is not None)
+    type_name = stable_name(cls)
     return EventPlan(
         before,
         tuple(zip(after, (each.call for each in shortcuts), strict=True)),
         calls if len(calls) == len(after) else None,
         makes if len(makes) == len(after) else (),
         tuple(_in_order(projectors, bases)),
-        module,
-        stable_name(cls),
-        " ".join(handler.name for handler in before),
-        " ".join(handler.name for handler in after),
+        Said(module, type_name, " ".join(handler.name for handler in before)),
+        Said(module, type_name, " ".join(handler.name for handler in after)),
         issubclass(cls, RecordedEvent),
     )
 

@@ -17,6 +17,7 @@ from modulus_es.ambient import choose, chosen, reset
 from modulus_es.cascade import UNTRACKED
 from modulus_es.clock import VirtualClock
 from modulus_es.event_plan import EventPlan
+from modulus_es.trace import Published
 
 if TYPE_CHECKING:
     from modulus_es.system import System
@@ -45,7 +46,7 @@ def short_way(plan: EventPlan, system: System, turns: Turns, seldom: Seldom) -> 
 def _of_functions(plan: EventPlan, system: System, turns: Turns, seldom: Seldom) -> Way:
     """The way that only calls."""
     cascades, trace, clock = system.cascades, system.trace, system.clock
-    keep, now = trace.kept.append, clock.now
+    keep, now, said = trace.kept.append, clock.now, plan.said
     virtual = clock if type(clock) is VirtualClock else None
     calls = plan.calls or ()
 
@@ -71,9 +72,9 @@ def _of_functions(plan: EventPlan, system: System, turns: Turns, seldom: Seldom)
                     pass  # its event loop was closed under it, and what was chosen there is gone
         moment = now() if virtual is None else virtual.moment
         if trace.watchers:
-            trace.note(("event", moment, plan, event.id, "done"))
+            trace.note(Published(moment, said, event.id))
         else:
-            keep(("event", moment, plan, event.id, "done"))
+            keep(Published(moment, said, event.id))
             trace.count += 1
 
     return call_all
@@ -82,7 +83,7 @@ def _of_functions(plan: EventPlan, system: System, turns: Turns, seldom: Seldom)
 def _of_classes(plan: EventPlan, system: System, turns: Turns, seldom: Seldom) -> Way:
     """The same, where each handler is made first: a call less for each."""
     cascades, trace, clock = system.cascades, system.trace, system.clock
-    keep, now = trace.kept.append, clock.now
+    keep, now, said = trace.kept.append, clock.now, plan.said
     virtual = clock if type(clock) is VirtualClock else None
     makes = plan.makes
 
@@ -108,9 +109,9 @@ def _of_classes(plan: EventPlan, system: System, turns: Turns, seldom: Seldom) -
                     pass  # its event loop was closed under it, and what was chosen there is gone
         moment = now() if virtual is None else virtual.moment
         if trace.watchers:
-            trace.note(("event", moment, plan, event.id, "done"))
+            trace.note(Published(moment, said, event.id))
         else:
-            keep(("event", moment, plan, event.id, "done"))
+            keep(Published(moment, said, event.id))
             trace.count += 1
 
     return make_all

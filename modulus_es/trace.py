@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
@@ -157,26 +158,46 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-Fact: TypeAlias = tuple[Any, ...]
-"""The kind of a record, and the values that it is made of, which never change."""
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What is the same of each event of a class that is published: the handlers, and where."""
 
-_MAKERS: dict[str, Callable[..., TraceRecord]] = {}
+    module: str
+    type: str
+    handlers: str
 
 
-def made_of_facts(kind: str, make: Callable[..., TraceRecord]) -> None:
-    """Say what makes the records of a kind, of the facts that `Trace.note` keeps.
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """A domain event that was published, whose record is made when somebody looks.
 
-    Not a part of each fact: of plain values alone, it is nothing that Python's
-    garbage collector has to look at again.
+    It happens so often that saying an id as text each time would be felt. Of plain
+    values alone, nothing of it is for Python's garbage collector to look at.
     """
-    _MAKERS[kind] = make
+
+    time: datetime
+    said: Said
+    id: UUID
+    outcome: str = "done"
+    correlation_id: str | None = None
+    causation_id: str | None = None
+
+    def record(self) -> TraceRecord:
+        """What is shown of it."""
+        said = self.said
+        return TraceRecord(
+            self.time,
+            "event",
+            said.module,
+            str(self.id),
+            said.type,
+            said.handlers,
+            outcome=self.outcome,
+            correlation_id=self.correlation_id,
+            causation_id=self.causation_id,
+        )
 
 
-def _record(kept: TraceRecord | Fact) -> TraceRecord:
-    if isinstance(kept, TraceRecord):
-        return kept
-    kind, *facts = kept
-    return _MAKERS[kind](*facts)
+def _record(kept: TraceRecord | Published) -> TraceRecord:
+    return kept if isinstance(kept, TraceRecord) else kept.record()
 
 
 class Trace:
@@ -195,7 +216,7 @@ class Trace:
     def __init__(self, limit: int = 100_000) -> None:
         if limit < 0:
             raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
-        self.kept: deque[TraceRecord | Fact] = deque(maxlen=limit)
+        self.kept: deque[TraceRecord | Published] = deque(maxlen=limit)
         self.count = 0
         self.watchers: tuple[Callable[[TraceRecord], None], ...] = ()
 
@@ -216,16 +237,15 @@ class Trace:
         if self.watchers:
             self._show(record)
 
-    def note(self, fact: Fact) -> None:
-        """Keep what happened as a bare `Fact`, whose record is made when somebody looks.
+    def note(self, published: Published) -> None:
+        """Keep that an event was published.
 
-        For what happens so often that making a record each time would be felt. Where a
-        call is felt as well, the same is done there: append to ``kept``, and ``count``.
+        Where a call is felt as well, the same is done there: append to ``kept``, and ``count``.
         """
         if self.watchers:
-            self.add(_record(fact))
+            self.add(published.record())
         else:
-            self.kept.append(fact)
+            self.kept.append(published)
             self.count += 1
 
     def watch(self, watcher: Callable[[TraceRecord], None]) -> Callable[[], None]:
@@ -257,7 +277,7 @@ class Trace:
         return [
             _record(kept)
             for kept in tuple(self.kept)
-            if (kept.kind if isinstance(kept, TraceRecord) else kept[0]) in kinds
+            if (kept.kind if isinstance(kept, TraceRecord) else "event") in kinds
         ]
 
     def since(self, count: int) -> list[TraceRecord]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from talking import Do, Note, Said
 
 from modulus_es import (
     Delivery,
+    DomainEvent,
     Module,
     System,
     Trace,
@@ -22,6 +25,10 @@ from modulus_es import (
 )
 from modulus_es.clock import START
 from modulus_es.ledger import ledger
+
+
+class Tick(DomainEvent):
+    """What is published by itself."""
 
 
 def pair(**options: Any) -> tuple[System, Module, Module]:
@@ -101,6 +108,35 @@ async def test_a_trace_that_keeps_nothing_still_lets_everything_happen() -> None
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="no less than 0 records"):
         Trace(-1)
+
+
+async def test_the_garbage_collector_has_nothing_to_go_through_in_a_trace() -> None:
+    system, sender, _ = pair()
+    await sender.save(Note(1))
+    for _ in range(3):
+        await sender.publish(Tick())
+    await system.run()
+    assert len(system.trace) > 5
+    assert [kept for kept in system.trace.kept if gc.is_tracked(kept)] == []
+
+
+async def test_what_the_trace_keeps_does_not_keep_its_system() -> None:
+    async def published() -> weakref.ref[System]:
+        system = System(seed=7)
+        module = system.module("sender")
+
+        @module.on(Tick)
+        async def tick(tick: Tick) -> None:
+            assert module.system is system
+
+        for _ in range(3):
+            await module.publish(Tick())
+        return weakref.ref(system)
+
+    system = await published()
+    System(seed=8)  # the last that was made is the current one
+    gc.collect()
+    assert system() is None
 
 
 async def test_a_trace_may_be_read_while_it_grows() -> None:
