@@ -8,19 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from modulus_es.views import glyphs
 from modulus_es.views.counting import all_counted, counted
-from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
-from modulus_es.views.marks import KINDS, MOMENTS, OUTBOX, SPANS, Mark
-from modulus_es.views.text import shown
+from modulus_es.views.lives import causes_of, lanes_of, lives_of, steps_of
+from modulus_es.views.marks import KINDS, MOMENTS, SPANS, Mark
 from modulus_es.views.timeline import Timeline
-from modulus_es.views.timeline_scene import COUNTED, LIMIT
+from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, micros
 from modulus_es.widgets.columns import Columns, in_use
-from modulus_es.widgets.graph_data import key, parts
-
-UNIT = 1_000_000_000
-"""How finely the axis is counted; 0 is its beginning, this its end."""
+from modulus_es.widgets.packing import UNIT, in_order, narrow, packed
 
 SPANS_UP_TO = 600_000
 """Of more marks than these, only the moments travel to the page, not what lasts."""
@@ -78,52 +73,6 @@ def timeline_data(
         "flow": axis.flow,
         **packed(axis.lanes, axis.rows_of, [name for name, _ in types], sent),
     }
-
-
-def packed(
-    lanes: Sequence[tuple[str, str]],
-    rows_of: Mapping[tuple[str, str], int],
-    types: Sequence[str],
-    columns: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Lanes, types and columns as they travel, and the signs to draw them with.
-
-    >>> packed([("orders", "(outbox)")], {}, ["OrderCreated"], {})["lanes"][0]["outbox"]
-    True
-    """
-    modules = list(dict.fromkeys(module for module, _ in lanes))
-    return {
-        "kinds": list(KINDS),
-        "meanings": glyphs.MEANINGS,
-        "bars": COUNTED,
-        "glyphs": {
-            kind: parts(glyphs.moment(kind, 0, 0)) for kind in KINDS if kind not in SPANS
-        },
-        "lanes": [
-            {
-                "module": key(module),
-                "label": shown(handler, 120),
-                "handler": key(handler),
-                "rows": rows_of.get((module, handler), 1),
-                "node": "" if handler.startswith("(") else key(f"{module}/handler/{handler}"),
-                "outbox": handler == OUTBOX,
-            }
-            for module, handler in lanes
-        ],
-        "types": [
-            {
-                "name": key(name),
-                "label": shown(name, 120),
-                "nodes": [
-                    key(f"contract/{name}"),
-                    *(key(f"{held}/command/{name}") for held in modules),
-                ],
-            }
-            for name in types
-        ],
-        "columns": {name: values.dtype.str[1:] for name, values in columns.items()},
-        **{name: memoryview(values.tobytes()) for name, values in columns.items()},
-    }  # fmt: skip
 
 
 def travelling(timeline: Timeline) -> Sequence[Mark]:
@@ -215,16 +164,6 @@ def _alt(timeline: Timeline, held: Mapping[str, Any], lanes: int) -> str:
     return f"{_heading(timeline)}: {', '.join([counted(lanes, 'lane'), *said])}."
 
 
-def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Lanes in order of their first marks, as the pictures have them: module by module.
-
-    >>> in_order([("orders", "(outbox)"), ("billing", "charge"), ("orders", "ship")])
-    [('orders', 'ship'), ('orders', '(outbox)'), ('billing', 'charge')]
-    """
-    lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
-    return lanes_of(lives, range(len(lives)))
-
-
 def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
     """How many microseconds the whole axis would have if all of it flowed as its waits do."""
     places = {cut["x"] for cut in cuts}
@@ -234,9 +173,3 @@ def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
             time += knots[at + 3] - knots[at]
             share += knots[at + 4] - knots[at + 2]
     return time / share if share else 0.0
-
-
-def narrow(values: Any) -> Any:
-    """The same numbers, none of them below 0, in as few bytes as hold each of them."""
-    most = int(values.max(initial=0))
-    return values.astype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")
