@@ -57,10 +57,9 @@ class Columns:
         together = [*map(self.marks.__getitem__, kept.tolist()), *marks]
         self.marks = list(map(together.__getitem__, order.tolist()))
 
-    def only_moments(self) -> dict[str, Any]:
-        """The columns of those that do not last."""
-        moments = ~_LASTS[self.held["kind"]]
-        return {name: values[moments] for name, values in self.held.items()}
+    def moments(self) -> Any:
+        """Of each mark, whether it does not last."""
+        return ~_LASTS[self.held["kind"]]
 
     def cause(self) -> Any:
         """Of each message the number of the one that it follows from, -1 without one."""
