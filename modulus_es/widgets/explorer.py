@@ -101,8 +101,8 @@ class Explorer:
     def controls(self) -> Controls | None:
         """The buttons and knobs; None without a system.
 
-        They are made when they are asked for, at the latest after the views, which
-        a reader sees first.
+        They are made when they are asked for, at the latest after the timeline, which a
+        reader waits for.
         """
         if self._controls is None and self.system is not None and not self.closed:
             from modulus_es.widgets.controls import Controls
@@ -124,25 +124,26 @@ class Explorer:
         from modulus_es.views.handler_graph import HandlerGraph
         from modulus_es.views.timeline import Timeline
 
-        if not self._furnished and not self.closed:
-            self._furnish()
+        for explorer in self._before:
+            explorer.close()
+        self._before = []
         if self._timeline is None and not self.closed:
             self._show_timeline()
+        # Until the kernel is done with that, it could not do what the controls ask for.
+        if not self._furnished and not self.closed:
+            self._furnish()
         if self._graph is None and not self.closed:
             self._show_graph()
         return self._graph or HandlerGraph([], []), self._timeline or Timeline([])
 
     def _furnish(self) -> None:
-        """Show the controls, and end what earlier runs of the cell had opened."""
+        """Show the controls."""
         self._furnished = True
         groups = {} if self.controls is None else self.controls.groups
         self.view.controls = [
             {"label": name, "models": [control.model_id for control in group]}
             for name, group in groups.items()
         ]
-        for explorer in self._before:
-            explorer.close()
-        self._before = []
 
     def _show_timeline(self) -> None:
         from modulus_es.widgets.following import Following
