@@ -274,15 +274,23 @@ class Trace:
 
     def of_kind(self, *kinds: str) -> list[TraceRecord]:
         """The kept records of these kinds."""
+        wanted = frozenset(kinds)
         return [
             _record(kept)
             for kept in tuple(self.kept)
-            if (kept.kind if isinstance(kept, TraceRecord) else "event") in kinds
+            if (kept.kind if isinstance(kept, TraceRecord) else "event") in wanted
         ]
 
-    def since(self, count: int) -> list[TraceRecord]:
-        """The kept records from the one before which there were ``count`` others."""
-        return list(map(_record, tuple(self.kept)[max(0, count - self.dropped) :]))
+    def since(self, count: int, *kinds: str) -> Iterator[tuple[int, TraceRecord]]:
+        """The kept records of these kinds that ``count`` others or more came before.
+
+        Each comes with the number of all that came before it.
+        """
+        wanted, dropped = frozenset(kinds), self.dropped
+        first = max(0, count - dropped)
+        for number, kept in enumerate(tuple(self.kept)[first:], dropped + first):
+            if (kept.kind if isinstance(kept, TraceRecord) else "event") in wanted:
+                yield number, _record(kept)
 
     def deliveries(self) -> list[Delivery]:
         """The kept deliveries."""

@@ -38,10 +38,11 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.widgets import assets, cells
 from modulus_es.widgets.explorer import Explorer
 from modulus_es.widgets.glance import glance
-from modulus_es.widgets.graph_data import graph_data, key
+from modulus_es.widgets.graph_data import graph_data
 from modulus_es.widgets.home import Home
 from modulus_es.widgets.inspecting import LONGEST, inspected
-from modulus_es.widgets.timeline_data import UNIT, timeline_data
+from modulus_es.widgets.packing import UNIT, key
+from modulus_es.widgets.timeline_data import timeline_data
 from modulus_es.widgets.updates import Updates
 
 
@@ -247,9 +248,15 @@ def test_in_a_page_the_glance_comes_first_and_the_whole_follows(
         explorer = system.explore()
         assert explorer.timeline_view.data["partial"]
         assert explorer.graph_view.data == {}
+        assert explorer.view.controls is None
         explorer._clicked(None, {"kind": "choose", "mark": 0, "version": 0}, None)
         assert explorer.chosen is None
         await asyncio.sleep(0.01)
+        assert [group["label"] for group in explorer.view.controls] == [
+            "System",
+            "Network",
+            "Faults",
+        ]
         assert "partial" not in explorer.timeline_view.data
         assert explorer.graph_view.data["nodes"]
         explorer.close()
@@ -412,6 +419,29 @@ def test_a_cell_that_runs_again_closes_what_it_had_opened(monkeypatch: pytest.Mo
     assert second.view.key in second._repr_mimebundle_()["text/html"]
     for each in (second, elsewhere):
         each.close()
+    assert cells._open == {}
+
+
+def test_what_is_closed_is_closed_after_what_takes_its_place_was_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system, parent = System(seed=7), {"metadata": {"cellId": "c1"}, "header": {"msg_id": "run 1"}}
+    in_a_page(monkeypatch, parent)
+
+    async def look() -> None:
+        first = system.explore()
+        await asyncio.sleep(0)
+        parent["header"]["msg_id"] = "run 2"
+        second = system.explore()
+        assert not first.closed
+        await asyncio.sleep(0)
+        assert first.closed
+        parent["header"]["msg_id"] = "run 3"
+        third = system.explore()
+        third.close()
+        assert second.closed  # nobody else would see to it
+
+    asyncio.run(look())
     assert cells._open == {}
 
 

@@ -9,7 +9,8 @@ own rows keep the order in which it recorded them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.ledger import LedgerRow
@@ -55,29 +56,28 @@ def outbox_frame(rows: Iterable[tuple[str, OutboxRow]]) -> pd.DataFrame:
     >>> outbox_frame([]).columns[:5].tolist()
     ['position', 'module', 'message_id', 'type', 'key']
     """
-    held = list(rows)
-    modules, outbox = [module for module, _ in held], [row for _, row in held]
-    sent = [row.envelope for row in outbox]
-    made = {
-        "position": columns.integers([row.position for row in outbox]),
-        "module": columns.text(modules),
-        "message_id": columns.text([message.message_id for message in sent]),
-        "type": columns.text([message.type for message in sent]),
-        "key": columns.text([message.key for message in sent]),
-        "created_at": columns.times([row.created_at for row in outbox]),
-        "available_at": columns.times([row.available_at for row in outbox]),
-        "attempts": columns.integers([row.attempts for row in outbox]),
-        "status": columns.text([row.status for row in outbox]),
-        "last_error": columns.text([row.last_error for row in outbox]),
-        "kind": columns.text([message.kind for message in sent]),
-        "to": columns.text([message.to for message in sent]),
-        "version": columns.integers([message.version for message in sent]),
-        "correlation_id": columns.text([message.correlation_id for message in sent]),
-        "causation_id": columns.text([message.causation_id for message in sent]),
-        "claimed_until": columns.times([row.claimed_until for row in outbox]),
-        "delivered_at": columns.times([row.delivered_at for row in outbox]),
-        "dead_at": columns.times([row.dead_at for row in outbox]),
-    }
+    made = _of_rows(
+        OutboxRow,
+        rows,
+        position=columns.integers,
+        module=columns.text,
+        message_id=columns.text,
+        type=columns.text,
+        key=columns.text,
+        created_at=columns.times,
+        available_at=columns.times,
+        attempts=columns.integers,
+        status=columns.text,
+        last_error=columns.text,
+        kind=columns.text,
+        to=columns.text,
+        version=columns.integers,
+        correlation_id=columns.text,
+        causation_id=columns.text,
+        claimed_until=columns.times,
+        delivered_at=columns.times,
+        dead_at=columns.times,
+    )
     return _merged(made, "created_at")
 
 
@@ -87,30 +87,29 @@ def inbox_frame(rows: Iterable[tuple[str, InboxRow]]) -> pd.DataFrame:
     >>> inbox_frame([]).columns[:6].tolist()
     ['message_id', 'module', 'handler', 'status', 'attempts', 'processed_at']
     """
-    held = list(rows)
-    modules, inbox = [module for module, _ in held], [row for _, row in held]
-    sent = [row.envelope for row in inbox]
-    made = {
-        "message_id": columns.text([message.message_id for message in sent]),
-        "module": columns.text(modules),
-        "handler": columns.text([row.handler for row in inbox]),
-        "status": columns.text([row.status for row in inbox]),
-        "attempts": columns.integers([row.attempts for row in inbox]),
-        "processed_at": columns.times([row.processed_at for row in inbox]),
-        "outcome": columns.text([row.outcome for row in inbox]),
-        "last_error": columns.text([row.last_error for row in inbox]),
-        "type": columns.text([message.type for message in sent]),
-        "source": columns.text([message.source for message in sent]),
-        "key": columns.text([message.key for message in sent]),
-        "position": columns.integers([row.position for row in inbox]),
-        "received_at": columns.times([row.received_at for row in inbox]),
-        "available_at": columns.times([row.available_at for row in inbox]),
-        "dead_at": columns.times([row.dead_at for row in inbox]),
-        "duplicates": columns.integers([row.duplicates for row in inbox]),
-        "out_of_order": columns.integers([row.out_of_order for row in inbox]),
-        "correlation_id": columns.text([message.correlation_id for message in sent]),
-        "causation_id": columns.text([message.causation_id for message in sent]),
-    }
+    made = _of_rows(
+        InboxRow,
+        rows,
+        message_id=columns.text,
+        module=columns.text,
+        handler=columns.text,
+        status=columns.text,
+        attempts=columns.integers,
+        processed_at=columns.times,
+        outcome=columns.text,
+        last_error=columns.text,
+        type=columns.text,
+        source=columns.text,
+        key=columns.text,
+        position=columns.integers,
+        received_at=columns.times,
+        available_at=columns.times,
+        dead_at=columns.times,
+        duplicates=columns.integers,
+        out_of_order=columns.integers,
+        correlation_id=columns.text,
+        causation_id=columns.text,
+    )
     return _merged(made, "received_at")
 
 
@@ -240,6 +239,19 @@ def readable_body(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
+
+
+def _of_rows(
+    kind: type, rows: Iterable[tuple[str, Any]], /, **makers: Callable[[Sequence[Any]], Any]
+) -> dict[str, Any]:
+    """The columns of (module, row) pairs: what a row does not say itself, its message does."""
+    held = list(rows)
+    modules, rows_alone = [module for module, _ in held], [row for _, row in held]
+    made = {}
+    for name, make in makers.items():
+        said = attrgetter(name if hasattr(kind, name) else f"envelope.{name}")
+        made[name] = make(modules if name == "module" else list(map(said, rows_alone)))
+    return made
 
 
 def _frame(**given: Any) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 
@@ -99,8 +99,8 @@ def marks_from(
     """The marks of everything that the stores and the trace know, in order of time.
 
     The stores have what the bounded trace has forgotten; the trace has every
-    attempt. ``causes`` maps the id of a domain event to its causation id, so
-    that a message that was projected is traced to the message before it.
+    attempt. ``causes`` maps the id of a domain event to its causation id, so that
+    a message that was projected is traced to the message before it.
     ``now`` is where what still waits is drawn to; by default the latest time there is.
     """
     sent, received, kept = list(outbox), list(inbox), list(records)
@@ -142,10 +142,15 @@ class _Builder:
     ) -> None:
         self.marks: list[Mark] = []
         self._causes, self._now = causes, now
-        self._sent = {(row.envelope.source, row.envelope.message_id): row for _, row in sent}
-        self._received = received
-        # Not lists, of which Python's garbage collector would look at every one.
-        self._attempts: dict[tuple[str, str, str], tuple[TraceRecord, ...]] = {}
+        # By sender or lane, then by message: tuples of these would be as many as the rows, and
+        # Python's garbage collector would look at every one.
+        self._sent: dict[str, dict[str, OutboxRow]] = defaultdict(dict)
+        for _, row in sent:
+            self._sent[row.envelope.source][row.envelope.message_id] = row
+        self._received, self._records = received, records
+        self._attempts: dict[tuple[str, str], dict[str, TraceRecord | list[TraceRecord]]] = (
+            defaultdict(dict)
+        )
         self._replayed: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
         self._relayed: dict[tuple[str, str], list[TraceRecord]] = defaultdict(list)
         self._crashed: dict[tuple[str, str, str], list[TraceRecord]] = defaultdict(list)
@@ -153,8 +158,12 @@ class _Builder:
         for record in records:
             kind = record.kind
             if kind == "delivery":
-                key = (record.module, record.handler, record.message_id)
-                self._attempts[key] = (*self._attempts.get(key, ()), record)
+                held = self._attempts[record.module, record.handler]
+                before = held.setdefault(record.message_id, record)
+                if isinstance(before, list):
+                    before.append(record)
+                elif before is not record:
+                    held[record.message_id] = [before, record]
             elif kind == "crash":
                 lane = OUTBOX if record.handler == "relay" else record.handler or INBOX
                 self._crashed[record.module, lane, record.message_id].append(record)
@@ -171,13 +180,14 @@ class _Builder:
     def outbox(self, module: str, row: OutboxRow) -> None:
         """Recorded, waiting to be handed over, tried in vain, dead."""
         add = self.marks.append
-        recorded = self._first(module, OUTBOX, row.envelope, row.created_at)
+        created = row.created_at
+        recorded = self._first(module, OUTBOX, row.envelope, "recorded", created, created)
         add(recorded)
         until = row.delivered_at or row.dead_at or self._now
-        if until > row.created_at:
+        if until > created:
             text = "scheduled" if row.scheduled else "in the outbox"
             pending = row.delivered_at is None and row.dead_at is None
-            add(_waited(recorded, row.created_at, until, text, still=pending))
+            add(_waited(recorded, created, until, text, still=pending))
         if self._crashed:
             self.marks += self._crashes(recorded)
         if self._relayed:
@@ -190,28 +200,32 @@ class _Builder:
     def inbox(self, module: str, row: InboxRow) -> None:
         """In flight, waiting, attempt by attempt, and how it ended."""
         add, message, received = self.marks.append, row.envelope, row.received_at
-        arrived = self._first(module, row.handler or UNREADABLE, message, received)
-        source = self._sent.get((message.source, message.message_id))
+        left, kind = received, "recorded"
+        source = self._sent[message.source].get(message.message_id)
         if source is not None:
             left = source.available_at if source.scheduled else source.created_at
-            if left < received:
-                add(_of(arrived, "in_flight", left, received))
-        key = (module, row.handler, message.message_id)
+            left, kind = (left, "in_flight") if left < received else (received, kind)
+        arrived = self._first(module, row.handler or UNREADABLE, message, kind, left, received)
+        if kind == "in_flight":
+            add(arrived)
         since: datetime | None = received
         tried = False
-        for record in self._attempts.pop(key, ()):
+        attempts = self._attempts[module, row.handler].pop(message.message_id, [])
+        for record in _listed(attempts):
             if record.outcome == "duplicate":
                 add(_moment(arrived, "duplicate", record, text="came again, suppressed"))
                 continue
             began = _began(record)
             if since is None:
-                since = max((at for at in self._replayed[key] if at <= began), default=None)
+                replayed = self._replayed[module, row.handler, message.message_id]
+                since = max((at for at in replayed if at <= began), default=None)
             if since is not None and began > since:
                 text = "for its next attempt" if tried else "in the inbox"
                 add(_waited(arrived, since, began, text))
             if record.duration > 0:
                 add(_attempt(arrived, record))
-            add(_outcome(arrived, record))
+            at, outcome = record.time, _OUTCOMES.get(record.outcome, "failed")
+            add(_of(arrived, outcome, at, at, record.attempt, record.error))
             tried, since = True, None if record.outcome == "dead" else record.time
         ended = row.processed_at or row.dead_at
         until = ended or self._now
@@ -226,7 +240,7 @@ class _Builder:
 
     def rest(self) -> Iterator[Mark]:
         """Deliveries whose row is gone, and commands that were sent within their module."""
-        for records in self._attempts.values():
+        for records in self._left():
             for record in records:
                 mark = self._traced(record)
                 if record.outcome == "duplicate":
@@ -246,15 +260,34 @@ class _Builder:
             if key not in over_the_bus:
                 yield from _tried(replace(self._traced(record), text="a command"), record)
 
+    def _left(self) -> list[Sequence[TraceRecord]]:
+        """The attempts that no row was found for, in order of the first of each message's."""
+        left = [_listed(held) for lane in self._attempts.values() for held in lane.values()]
+        if left:
+            order = {id(record): index for index, record in enumerate(self._records)}
+            left.sort(key=lambda records: order[id(records[0])])
+        return left
+
     def _crashes(self, mark: Mark) -> Iterator[Mark]:
         """Where the module died while it had this message in hand."""
         for record in self._crashed.pop((*mark.lane, mark.message_id), ()):
             yield _moment(mark, "crash", record, text=f"crashed at {record.outcome}")
 
-    def _first(self, module: str, handler: str, message: Envelope, time: datetime) -> Mark:
+    def _first(
+        self,
+        module: str,
+        handler: str,
+        message: Envelope,
+        kind: str,
+        time: datetime,
+        end: datetime,
+    ) -> Mark:
+        cause = message.causation_id
+        if cause in self._causes:
+            cause = self._cause(cause)
         return Mark(
-            time, time, module, handler, "recorded", message.message_id, message.type, 0,
-            message.correlation_id, self._cause(message.causation_id), None, "", "",
+            time, end, module, handler, kind, message.message_id, message.type, 0,
+            message.correlation_id, cause, None, "", "",
         )  # fmt: skip
 
     def _traced(self, record: TraceRecord) -> Mark:
@@ -266,8 +299,6 @@ class _Builder:
 
     def _cause(self, causation_id: str | None) -> str | None:
         """The message behind a domain event, as far back as events caused each other."""
-        if causation_id not in self._causes:
-            return causation_id
         passed = set()
         while causation_id is not None and causation_id not in passed:
             passed.add(causation_id)
@@ -276,6 +307,10 @@ class _Builder:
                 break
             causation_id = further
         return causation_id
+
+
+def _listed(held: TraceRecord | list[TraceRecord]) -> Sequence[TraceRecord]:
+    return held if isinstance(held, list) else (held,)
 
 
 def _of(

@@ -105,9 +105,13 @@ def _events(module: Module) -> Iterator[EventRow]:
         )
 
 
-def timeline(system: System, **filters: Any) -> Timeline:
+def timeline(
+    system: System, *, arrows: bool = False, axis: str = "broken", **filters: Any
+) -> Timeline:
     """The life of every message, or of those that the filters pick."""
-    return Timeline(_marks(system)).filter(**filters)
+    whole = Timeline(_marks(system), arrows=arrows, axis=axis)
+    wanted = {name: value for name, value in filters.items() if value is not None}
+    return whole.filter(**wanted) if wanted else whole
 
 
 def _marks(system: System) -> list[Mark]:
@@ -115,6 +119,7 @@ def _marks(system: System) -> list[Mark]:
         str(recorded.id): recorded.causation_id
         for module in system.modules
         for _, recorded in module.readable_events()
+        if recorded.causation_id is not None
     }
     return marks_from(
         ((m.name, row) for m in system.modules for row in m.store.outbox_rows()),

@@ -61,15 +61,15 @@ def key() -> str:
     return uuid4().hex if is_live() else ""
 
 
-def opened(explorer: Explorer) -> None:
-    """Take note of an explorer; those that an earlier run of the same cell made are closed."""
+def opened(explorer: Explorer) -> list[Explorer]:
+    """Take note of an explorer; answers those that an earlier run of the same cell made."""
     cell, run = _parent()
     if not cell:
-        return
-    for before, other in tuple(_open.get(cell, ())):
-        if before != run:
-            other.close()
-    _open.setdefault(cell, []).append((run, explorer))
+        return []
+    known = _open.setdefault(cell, [])
+    earlier = [other for before, other in known if before != run]
+    known.append((run, explorer))
+    return earlier
 
 
 def closed(explorer: Explorer) -> None:

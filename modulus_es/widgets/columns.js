@@ -12,6 +12,14 @@ function unpack(raw) {
     const { buffer, byteOffset, byteLength } = raw[name];
     data[name] = new ARRAYS[type](buffer.slice(byteOffset, byteOffset + byteLength));
   }
+  if (data.partial) {
+    // At first glance each mark is a message of its own, of which nothing else is known.
+    const many = data.x.length;
+    data.end = data.x;
+    data.message = Uint32Array.from(data.x, (_, mark) => mark);
+    data.cause = new Int32Array(many).fill(-1);
+    data.row = data.attempt = new Uint8Array(many);
+  }
   data.lasts = Uint8Array.from(data.kinds, (kind) => (WAITS.has(kind) ? 1 : 0));
   return data;
 }

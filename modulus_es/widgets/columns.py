@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from modulus_es.views.marks import KINDS, SPANS, Mark
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _LASTS = np.array([kind in SPANS for kind in KINDS])
 _RECORDED = _NUMBERS["recorded"]
-_LANE = attrgetter("module", "handler")
+_LASTING = frozenset(_NUMBERS[kind] for kind in SPANS)
 
 Lane = tuple[str, str]
 
@@ -32,13 +33,13 @@ class Columns:
     """
 
     def __init__(self, marks: Sequence[Mark] = ()) -> None:
-        self.lanes: dict[Lane, int] = {}
-        self.types: dict[str, int] = {}
+        self.lanes: dict[Lane, int] = _numbering()
+        self.types: dict[str, int] = _numbering()
         self.marks: list[Mark] = list(marks)
-        self._messages: dict[Any, int] = {}
+        self._messages: dict[Any, int] = _numbering()
         self._nameless: set[int] = set()
-        self._causes: list[str | None] = []
-        self._spoke: list[tuple[str, str | None] | None] = []
+        self._heads: list[Mark] = []
+        """Of each message, by its number, the mark that knows best what it follows from."""
         self._sent: dict[tuple[str, str | None], int] = {}
         self.held = self._read(self.marks)
 
@@ -56,74 +57,94 @@ class Columns:
         together = [*map(self.marks.__getitem__, kept.tolist()), *marks]
         self.marks = list(map(together.__getitem__, order.tolist()))
 
-    def only_moments(self) -> dict[str, Any]:
-        """The columns of those that do not last."""
-        moments = ~_LASTS[self.held["kind"]]
-        return {name: values[moments] for name, values in self.held.items()}
+    def moments(self) -> Any:
+        """Of each mark, whether it does not last."""
+        return ~_LASTS[self.held["kind"]]
 
     def cause(self) -> Any:
         """Of each message the number of the one that it follows from, -1 without one."""
-        number, many = self._messages, len(self._messages)
-        cause = np.fromiter((number.get(id_ or "", -1) for id_ in self._causes), "i4", many)
+        number, heads, many = self._messages, self._heads, len(self._heads)
+        cause = np.fromiter((number.get(head.causation_id or "", -1) for head in heads), "i4", many)
         if self._sent:
             for message in np.flatnonzero(cause < 0).tolist():
-                spoke = self._spoke[message]
-                if spoke is not None:
-                    cause[message] = self._sent.get(spoke, -1)
+                head = heads[message]
+                if head.message_id:
+                    cause[message] = self._sent.get((head.module, head.correlation_id), -1)
         cause[cause == np.arange(many)] = -1
         return cause
 
     def _read(self, marks: Sequence[Mark]) -> dict[str, Any]:
-        many = len(marks)
-        kinds = map(_NUMBERS.__getitem__, map(attrgetter("kind"), marks))
-        kind = np.fromiter(kinds, "u1", many)
-        time = _micros(map(attrgetter("time"), marks), many)
-        end = time.copy()
-        lasting = np.flatnonzero(_LASTS[kind])
-        ends = map(attrgetter("end"), map(marks.__getitem__, lasting.tolist()))
-        end[lasting] = _micros(ends, len(lasting))
-        open_ = np.zeros(many, "u1")
-        opens = map(attrgetter("open"), map(marks.__getitem__, lasting.tolist()))
-        open_[lasting] = np.fromiter((said in ("end", "both") for said in opens), "u1")
+        """The numbers of marks. One loop: to look at each mark is what takes the time."""
+        numbers, lane_of, type_of = self._messages, self.lanes, self.types
+        moments: list[datetime] = []
+        begins: list[int] = []
+        ends: list[int] = []
+        opens = bytearray()
+        lanes: list[int] = []
+        kinds = bytearray()
+        types: list[int] = []
+        attempts: list[int] = []
+        owners: list[int] = []
+        heads: dict[int, Mark] = {}
+        latest = until = None
+        begin = end = 0
+        for mark in marks:
+            # What happens at one moment is mostly told with one and the same time.
+            if mark.time is not latest:
+                latest = mark.time
+                begin = len(moments)
+                moments.append(latest)
+            begins.append(begin)
+            kind = _NUMBERS[mark.kind]
+            kinds.append(kind)
+            if kind in _LASTING:
+                if mark.end is not until:
+                    until = mark.end
+                    end = len(moments)
+                    moments.append(until)
+                ends.append(end)
+                opens.append(mark.open in ("end", "both"))
+            else:
+                ends.append(begin)
+                opens.append(0)
+            lanes.append(lane_of[mark.module, mark.handler])
+            types.append(type_of[mark.type])
+            attempts.append(mark.attempt)
+            # What has no id is a command's attempt with its outcome, which end together.
+            owner = numbers[mark.message_id or (mark.correlation_id, mark.type, mark.end)]
+            owners.append(owner)
+            # How a message was recorded knows best what it follows from.
+            if owner not in heads or (kind == _RECORDED and heads[owner].kind != mark.kind):
+                heads[owner] = mark
+        self._note(heads)
+        stamps = np.fromiter(map(datetime.timestamp, moments), "f8", len(moments))
+        micros = np.rint(stamps * 1e6)
         return {
-            "time": time,
-            "end": end,
-            "open": open_,
-            "lane": numbered(self.lanes, list(map(_LANE, marks))),
-            "kind": kind,
-            "type": numbered(self.types, list(map(attrgetter("type"), marks))),
-            "attempt": np.fromiter(map(attrgetter("attempt"), marks), "i8", many),
-            "message": self._told(marks, kind),
+            "time": micros[np.array(begins, "u4")],
+            "end": micros[np.array(ends, "u4")],
+            "open": np.frombuffer(opens, "u1"),
+            "lane": np.array(lanes, "u4"),
+            "kind": np.frombuffer(kinds, "u1"),
+            "type": np.array(types, "u4"),
+            "attempt": np.array(attempts, "i8"),
+            "message": np.array(owners, "u4"),
         }
 
-    def _told(self, marks: Sequence[Mark], kind: Any) -> Any:
-        """The numbers of the marks' messages; what each follows from is noted."""
-        keys: list[Any] = list(map(attrgetter("message_id"), marks))
-        nameless = [index for index, id_ in enumerate(keys) if not id_]
-        for index in nameless:
-            # What has no id is a command's attempt with its outcome, which end together.
-            mark = marks[index]
-            keys[index] = (mark.correlation_id, mark.type, mark.end)
-        own = numbered(self._messages, keys)
-        more = len(self._messages) - len(self._causes)
-        self._causes += [None] * more
-        self._spoke += [None] * more
-        first = np.full(len(self._messages), -1, "i8")
-        first[own[::-1]] = np.arange(len(own) - 1, -1, -1)
-        # How a message was recorded knows best what it follows from.
-        recorded = np.flatnonzero(kind == _RECORDED)[::-1]
-        first[own[recorded]] = recorded
-        told = np.flatnonzero(first >= 0)
-        for message, index in zip(told.tolist(), first[told].tolist(), strict=True):
-            mark = marks[index]
-            self._causes[message] = mark.causation_id
-            if mark.message_id:
-                self._spoke[message] = (mark.module, mark.correlation_id)
-        for index in nameless:
-            mark, message = marks[index], int(own[index])
-            self._nameless.add(message)
-            self._sent.setdefault((mark.module, mark.correlation_id), message)
-        return own
+    def _note(self, heads: Mapping[int, Mark]) -> None:
+        """Keep what is known of messages, by their numbers; new ones come in order."""
+        for message, mark in heads.items():
+            if message < len(self._heads):
+                self._heads[message] = mark
+            else:
+                self._heads.append(mark)
+            if not mark.message_id:
+                self._nameless.add(message)
+                self._sent.setdefault((mark.module, mark.correlation_id), message)
+
+
+def _numbering() -> dict[Any, int]:
+    """Of each value its number; what is not known yet gets the next one."""
+    return defaultdict(count().__next__)
 
 
 def numbered(known: dict[Any, int], values: Sequence[Any]) -> Any:
@@ -148,7 +169,3 @@ def in_use(numbers: Any, names: Iterable[Any]) -> list[tuple[Any, int]]:
     first[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)
     used = np.argsort(first, kind="stable")[: int((first < len(numbers)).sum())]
     return [(held[number], number) for number in used.tolist()]
-
-
-def _micros(times: Iterable[datetime], many: int) -> Any:
-    return np.rint(np.fromiter(map(datetime.timestamp, times), "f8", many) * 1e6)

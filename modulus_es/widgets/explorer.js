@@ -2,7 +2,7 @@
 // Traits: key, parts, controls, inspected, status, alarm. It sends no messages of its own.
 
 const LABELS = { controls: "Controls", graph: "Handler graph", timeline: "Delivery timeline", inspector: "Inspector" };
-const OFTEN = 100; // milliseconds between two looks for places
+const OFTEN = 20; // milliseconds between two looks for places
 const GONE = "The kernel that this explorer belonged to is gone: run the cell again.";
 
 /** A section of the inspector: pairs, changes (before and after) or plain text. */
@@ -47,16 +47,22 @@ function mount(model, place, listen) {
   };
   const fail = (error) => { status.textContent = `The explorer cannot be shown: ${error.message}`; };
   const { graph, timeline } = model.get("parts");
-  (async () => {
-    await Promise.all([add(graph, areas.graph), add(timeline, areas.timeline)]);
-    for (const { label, models } of model.get("controls")) {
+  const shown = Promise.all([add(graph, areas.graph), add(timeline, areas.timeline)]);
+  let furnished = false;
+  const furnish = async () => {
+    await shown;
+    const groups = model.get("controls");
+    if (!groups || furnished) return;
+    furnished = true;
+    for (const { label, models } of groups) {
       const group = element("div", { class: "mes-group", role: "group", "aria-label": label },
         element("span", { class: "mes-group-name", "aria-hidden": "true" }, label));
       areas.controls.append(group);
       for (const id of models) await add(id, group);
     }
     root.dataset.ready = "true";
-  })().catch(fail);
+  };
+  const equip = () => { furnish().catch(fail); }; // they come after the views
 
   const report = () => {
     status.textContent = model.get("status");
@@ -73,7 +79,9 @@ function mount(model, place, listen) {
     if (live) report();
     else status.textContent = GONE;
   };
-  const off = listen({ "change:status": report, "change:alarm": report, "change:inspected": inspect, gone });
+  const off = listen({ "change:status": report, "change:alarm": report, "change:inspected": inspect,
+    "change:controls": equip, gone });
+  equip();
   report();
   inspect();
   return {
@@ -106,7 +114,7 @@ async function hearing(model) {
 function hub(model) {
   const places = new Set();
   const call = (name, value) => { for (const listeners of [...places]) listeners[name]?.(value); };
-  for (const name of ["change:status", "change:alarm", "change:inspected"]) model.on(name, () => call(name));
+  for (const name of ["change:status", "change:alarm", "change:inspected", "change:controls"]) model.on(name, () => call(name));
   return {
     call,
     listen(listeners) {

@@ -8,25 +8,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from modulus_es.views.handler_graph import HandlerGraph
-from modulus_es.views.marks import Mark
+# What the first paint does not need is imported where it is used: a reader waits for it.
 from modulus_es.views.text import shown
-from modulus_es.views.timeline import Timeline
-from modulus_es.views.timescale import moment
 from modulus_es.widgets import cells
-from modulus_es.widgets.controls import Controls
-from modulus_es.widgets.following import Following
-from modulus_es.widgets.glance import glance
-from modulus_es.widgets.graph_data import fitting, graph_data
 from modulus_es.widgets.home import Home
 from modulus_es.widgets.inspecting import NOTHING, inspected
 from modulus_es.widgets.shown import place_of
-from modulus_es.widgets.timeline_data import timeline_data, travelling
 from modulus_es.widgets.updates import Updates
 from modulus_es.widgets.views import ExplorerView, GraphView, TimelineView
 
 if TYPE_CHECKING:
     from modulus_es.system import System
+    from modulus_es.views.handler_graph import HandlerGraph
+    from modulus_es.views.marks import Mark
+    from modulus_es.views.timeline import Timeline
+    from modulus_es.widgets.controls import Controls
+    from modulus_es.widgets.following import Following
 
 _SEEN = 4
 """How many versions of the timeline are kept for clicks that are on their way."""
@@ -63,14 +60,10 @@ class Explorer:
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.closed = False
-        home = Home()
+        self._home = Home()
+        self._controls: Controls | None = None
+        self._furnished = False
         self.graph_view, self.timeline_view = GraphView(), TimelineView()
-        self.controls = (
-            None
-            if system is None
-            else Controls(system, self._act, self._say, self._dead_letter, home)
-        )
-        groups = {} if self.controls is None else self.controls.groups
         own = uuid4().hex
         self.view = ExplorerView(
             model_id=own,
@@ -80,20 +73,20 @@ class Explorer:
                 "timeline": self.timeline_view.model_id,
                 "explorer": own,
             },
-            controls=[
-                {"label": name, "models": [control.model_id for control in group]}
-                for name, group in groups.items()
-            ],
             inspected=NOTHING,
         )
         for view in (self.graph_view, self.timeline_view):
-            view.on_msg(home.here(self._clicked))
-        whole = system is not None and timeline == system.timeline
-        self._following = Following(system) if system is not None and whole else None
-        # Of very many deliveries, the page gets a first picture before all is known of each.
-        seen = glance(system) if system is not None and whole and cells.is_live() else None
-        if seen is not None:
-            self.timeline_view.data = seen
+            view.on_msg(self._home.here(self._clicked))
+        self._whole = system is not None and timeline == system.timeline
+        self._following: Following | None = None
+        if system is not None and self._whole and cells.is_live():
+            # Of very many deliveries, the page gets a first picture before all is known of each.
+            from modulus_es.widgets.glance import glance
+
+            seen = glance(system)
+            if seen is not None:
+                self.timeline_view.data = seen
+        self._before = cells.opened(self)
         cells.soon(self._complete)
         self._updates = None
         self._defined: object = None
@@ -101,9 +94,23 @@ class Explorer:
             self._updates = Updates(system.trace, self.refresh, self._failed)
             self._defined = _defined(system)
         self._unheed = cells.after_each(self._look_again)
-        cells.opened(self)
 
     # What it shows
+
+    @property
+    def controls(self) -> Controls | None:
+        """The buttons and knobs; None without a system.
+
+        They are made when they are asked for, at the latest after the timeline, which a
+        reader waits for.
+        """
+        if self._controls is None and self.system is not None and not self.closed:
+            from modulus_es.widgets.controls import Controls
+
+            self._controls = Controls(
+                self.system, self._act, self._say, self._dead_letter, self._home
+            )
+        return self._controls
 
     def refresh(self) -> None:
         """Show the system as it is now; it happens by itself when something was traced."""
@@ -114,17 +121,39 @@ class Explorer:
 
     def _complete(self) -> tuple[HandlerGraph, Timeline]:
         """Both pictures, made when they are asked for; the timeline is what a reader waits for."""
+        from modulus_es.views.handler_graph import HandlerGraph
+        from modulus_es.views.timeline import Timeline
+
+        for explorer in self._before:
+            explorer.close()
+        self._before = []
         if self._timeline is None and not self.closed:
             self._show_timeline()
+        # Until the kernel is done with that, it could not do what the controls ask for.
+        if not self._furnished and not self.closed:
+            self._furnish()
         if self._graph is None and not self.closed:
             self._show_graph()
         return self._graph or HandlerGraph([], []), self._timeline or Timeline([])
 
+    def _furnish(self) -> None:
+        """Show the controls."""
+        self._furnished = True
+        groups = {} if self.controls is None else self.controls.groups
+        self.view.controls = [
+            {"label": name, "models": [control.model_id for control in group]}
+            for name, group in groups.items()
+        ]
+
     def _show_timeline(self) -> None:
+        from modulus_es.widgets.following import Following
+        from modulus_es.widgets.timeline_data import timeline_data, travelling
+
         columns = None
-        if self._following is None:
+        if self.system is None or not self._whole:
             self._timeline = self._make_timeline()
         else:
+            self._following = self._following or Following(self.system)
             self._timeline = self._following.timeline()
             columns = self._following.columns
         self._version += 1
@@ -136,6 +165,8 @@ class Explorer:
             self.timeline_view.chosen = chosen
 
     def _show_graph(self) -> None:
+        from modulus_es.widgets.graph_data import fitting, graph_data
+
         self._graph = self._make_graph()
         self.graph_view.data = graph_data(fitting(self._graph))
         if self.controls is not None:
@@ -164,6 +195,8 @@ class Explorer:
         """Where the scrubber is; None is now."""
         if self.timeline_view.cursor is None or not self.marks:
             return None
+        from modulus_es.views.timescale import moment
+
         return moment(_time_at(self.timeline_view.data["knots"], self.timeline_view.cursor))
 
     def on_click(self, listener: Callable[[dict[str, Any]], None]) -> None:
@@ -180,8 +213,10 @@ class Explorer:
         self._unheed()
         for task in self._tasks:
             task.cancel()
-        if self.controls is not None:
-            self.controls.close()
+        if self._controls is not None:
+            self._controls.close()
+        for explorer in self._before:
+            explorer.close()
         for view in (self.view, self.graph_view, self.timeline_view):
             view.layout.close()
             view.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from modulus_es.errors import DeserializationError
@@ -41,12 +43,15 @@ class Following:
 
     def _begin(self) -> None:
         self.columns: Columns | None = None
-        self._causes: dict[str, str | None] = {}
+        self._causes: dict[str, str] = {}
         self._read: dict[str, int] = {}
         self._told = 0
-        self._records: dict[str, list[TraceRecord]] = {}
-        self._order: deque[tuple[int, str]] = deque()
-        self._settled: set[tuple[str, int, bool]] = set()
+        self._records: dict[str, list[TraceRecord]] = defaultdict(list)
+        # Of each of them its number and its message, not as pairs: they are as many as the
+        # records, and Python's garbage collector would look at every one. So with the positions.
+        self._numbers: deque[int] = deque()
+        self._messages: deque[str] = deque()
+        self._settled: dict[tuple[str, type], set[int]] = defaultdict(set)
 
     def timeline(self) -> Timeline:
         """The timeline as it is now, the same as that of the system."""
@@ -75,45 +80,36 @@ class Following:
         """The messages of which the trace tells something new, or no longer."""
         trace = self._system.trace
         changed: dict[str, None] = {}
-        fresh = trace.since(self._told)
-        number = trace.count - len(fresh)
-        self._told = trace.count
-        for record in fresh:
-            if record.kind in TRACED:
-                self._records.setdefault(record.message_id, []).append(record)
-                self._order.append((number, record.message_id))
-                changed[record.message_id] = None
-            number += 1
-        while self._order and self._order[0][0] < trace.dropped:
-            _, message = self._order.popleft()
+        told, self._told = self._told, trace.count
+        for number, record in trace.since(told, *TRACED):
+            self._records[record.message_id].append(record)
+            self._numbers.append(number)
+            self._messages.append(record.message_id)
+            changed[record.message_id] = None
+        while self._numbers and self._numbers[0] < trace.dropped:
+            self._numbers.popleft()
+            message = self._messages.popleft()
             del self._records[message][0]
             changed[message] = None
         return changed
 
     def _unsettled(self, outbox: Outbox, inbox: Inbox, changed: dict[str, None]) -> bool:
         """Add the messages whose rows may change; answer whether all settled rows are there."""
-        settled, before, known = self._settled, len(self._settled), 0
-        for module, sent in outbox:
-            place = (module, sent.position, True)
-            ended = sent.delivered_at is not None or sent.dead_at is not None
-            if place in settled:
+        rows: Iterable[tuple[str, OutboxRow | InboxRow, datetime | None]] = chain(
+            ((module, sent, sent.delivered_at or sent.dead_at) for module, sent in outbox),
+            ((module, received, received.processed_at or received.dead_at)
+             for module, received in inbox),
+        )  # fmt: skip
+        before, known = sum(map(len, self._settled.values())), 0
+        for module, row, ended in rows:
+            settled = self._settled[module, type(row)]
+            if row.position in settled:
                 known += 1
-                if ended:
+                if ended is not None:
                     continue
-                settled.discard(place)  # a dead letter that is replayed
-            elif ended:
-                settled.add(place)
-            changed[sent.envelope.message_id] = None
-        for module, row in inbox:
-            place = (module, row.position, False)
-            ended = row.processed_at is not None or row.dead_at is not None
-            if place in settled:
-                known += 1
-                if ended:
-                    continue
-                settled.discard(place)  # a dead letter that is replayed
-            elif ended:
-                settled.add(place)
+                settled.discard(row.position)  # a dead letter that is replayed
+            elif ended is not None:
+                settled.add(row.position)
             changed[row.envelope.message_id] = None
         return known == before
 
@@ -126,7 +122,8 @@ class Following:
                     recorded = module.mapper.read(stored)
                 except DeserializationError:
                     continue
-                self._causes[str(recorded.id)] = recorded.causation_id
+                if recorded.causation_id is not None:
+                    self._causes[str(recorded.id)] = recorded.causation_id
 
     def _marks_of(self, changed: dict[str, None], outbox: Outbox, inbox: Inbox) -> list[Mark]:
         records = [record for id_ in changed for record in self._records.get(id_, ())]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modulus_es.views.marks import KINDS, OUTBOX, UNREADABLE
 from modulus_es.widgets.columns import numbered
-from modulus_es.widgets.timeline_data import UNIT, in_order, narrow, packed
+from modulus_es.widgets.packing import UNIT, in_order, narrow, packed
 
 if TYPE_CHECKING:
-    from modulus_es.stores.port import InboxRow
+    from modulus_es.envelope import Envelope
+    from modulus_es.stores.port import InboxRow, OutboxRow
     from modulus_es.system import System
 
 MANY = 20_000
 """Of fewer rows than these, everything is known about as quickly."""
+
+_RECORDED, _DONE, _FAILED, _DEAD = map(KINDS.index, ("recorded", "done", "failed", "dead"))
 
 
 def glance(system: System) -> dict[str, Any] | None:
@@ -30,37 +33,22 @@ def glance(system: System) -> dict[str, Any] | None:
     >>> glance(System(seed=7)) is None
     True
     """
-    sent = [(module, list(module.store.outbox_rows())) for module in system.modules]
-    ended = [
-        (module, [row for row in module.store.inbox_rows() if row.processed_at or row.dead_at])
-        for module in system.modules
-    ]
-    outgoing = [row for _, rows in sent for row in rows]
-    incoming = [row for _, rows in ended for row in rows]
-    many = len(outgoing) + len(incoming)
+    seen = _Seen()
+    for module in system.modules:
+        seen.outbox(module.name, module.store.outbox_rows())
+    for module in system.modules:
+        seen.inbox(module.name, module.store.inbox_rows())
+    many = len(seen.times)
     if many < MANY:
         return None
-    times = chain(
-        (row.created_at for row in outgoing),
-        (row.processed_at or row.dead_at or row.received_at for row in incoming),
-    )
-    time = np.rint(np.fromiter(map(datetime.timestamp, times), "f8", many) * 1e6)
+    time = np.rint(np.fromiter(map(datetime.timestamp, seen.times), "f8", many) * 1e6)
     order = np.argsort(time, kind="stable")
     time = time[order]
-    by_row = [
-        *chain.from_iterable(repeat((module.name, OUTBOX), len(rows)) for module, rows in sent),
-        *((m.name, row.handler or UNREADABLE) for m, rows in ended for row in rows),
-    ]
-    kind = [*repeat(KINDS.index("recorded"), len(outgoing)), *map(_ending, incoming)]
-    envelopes = [*(row.envelope for row in outgoing), *(row.envelope for row in incoming)]
+    lanes = in_order(sorted(seen.began, key=seen.began.__getitem__))
+    number = {lane: index for index, lane in enumerate(lanes)}
+    place = np.array([number[lane] for lane in seen.began], "u4")
     types: dict[str, int] = {}
-    type_ = numbered(types, [envelope.type for envelope in envelopes])
-    began: dict[tuple[str, str], datetime] = {}
-    for one, envelope in zip(by_row, envelopes, strict=True):
-        began.setdefault(one, envelope.occurred_on)
-    lanes = in_order(sorted(began, key=lambda one: began[one]))
-    number = {one: index for index, one in enumerate(lanes)}
-    lane = np.fromiter(map(number.__getitem__, by_row), "u4", many)
+    type_ = numbered(types, seen.types)
     first, last = float(time[0]), float(time[-1])
     x = np.rint((time - first) * (UNIT / max(last - first, 1.0))).astype("u4")
     return {
@@ -74,17 +62,54 @@ def glance(system: System) -> dict[str, Any] | None:
         **packed(lanes, {}, list(types), {
             "knots": np.array([first, 0.0, 0.0, last, 1.0, 1.0]),
             "x": x,
-            "end": x,
-            "cause": np.full(many, -1, "i4"),
-            "message": np.arange(many, dtype="u4"),
-            "row": np.zeros(many, "u1"),
-            "attempt": np.zeros(many, "u1"),
-            "lane": narrow(lane[order]),
-            "kind": np.array(kind, "u1")[order],
+            "lane": narrow(place[np.array(seen.lanes)[order]]),
+            "kind": np.array(seen.kinds, "u1")[order],
             "type": narrow(type_[order]),
         }),
     }  # fmt: skip
 
 
-def _ending(row: InboxRow) -> int:
-    return KINDS.index("dead" if row.dead_at else "failed" if row.outcome == "failed" else "done")
+class _Seen:
+    """What is read of each row, in lists: to look at a row at all is what takes the time."""
+
+    def __init__(self) -> None:
+        self.times: list[datetime] = []
+        self.kinds: list[int] = []
+        self.types: list[str] = []
+        self.lanes: list[int] = []
+        self.began: dict[tuple[str, str], datetime] = {}
+        """The lanes in the order of their numbers, and when the first message of each occurred."""
+
+    def outbox(self, module: str, rows: Iterable[OutboxRow]) -> None:
+        """When messages were recorded."""
+        first: Envelope | None = None
+        for row in rows:
+            first = first or row.envelope
+            self.times.append(row.created_at)
+            self.types.append(row.envelope.type)
+        if first is not None:
+            more = len(self.times) - len(self.kinds)
+            self.kinds += [_RECORDED] * more
+            self.lanes += [self._lane(module, OUTBOX, first)] * more
+
+    def inbox(self, module: str, rows: Iterable[InboxRow]) -> None:
+        """How those deliveries ended that did."""
+        numbers: dict[str, int] = {}
+        for row in rows:
+            ended = row.processed_at or row.dead_at
+            if ended is None:
+                continue
+            lane = numbers.get(row.handler)
+            if lane is None:
+                lane = self._lane(module, row.handler or UNREADABLE, row.envelope)
+                numbers[row.handler] = lane
+            self.times.append(ended)
+            self.types.append(row.envelope.type)
+            self.lanes.append(lane)
+            self.kinds.append(
+                _DEAD if row.dead_at else _FAILED if row.outcome == "failed" else _DONE
+            )
+
+    def _lane(self, module: str, handler: str, first: Envelope) -> int:
+        self.began.setdefault((module, handler), first.occurred_on)
+        return list(self.began).index((module, handler))

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modulus_es.views.handler_graph import HANDLERS, HandlerGraph, Node
-from modulus_es.views.scene import Group, Label, Path, Shape
-from modulus_es.views.svg import number
+from modulus_es.views.scene import Group, Shape
 from modulus_es.views.text import shown
+from modulus_es.widgets.packing import key, parts
 
-_LONGEST = 200
 _WIDE, _TALL = 980, 450
 """The room for the graph in the explorer, in a usual notebook."""
 _TURNED = 300
 """Of more nodes than these, no direction shows all at once."""
-
-Part = list[Any]
-"""A shape, [style, path, width], or a label, [style, x, y, text, anchor, fit]."""
 
 
 def fitting(graph: HandlerGraph) -> HandlerGraph:
@@ -75,37 +70,6 @@ def graph_data(graph: HandlerGraph) -> dict[str, Any]:
         ],
         "nodes": [_node(node, drawn[node.id], filters[node.id]) for node in graph.nodes],
     }
-
-
-def key(name: str) -> str:
-    r"""A name as the page may have it: itself, if it is short and can be sent.
-
-    >>> key("Order.Placed"), key("\ud800")[:12]
-    ('Order.Placed', '\\ud800… #91a')
-    """
-    try:
-        if len(name.encode()) <= _LONGEST:
-            return name
-    except UnicodeEncodeError:
-        pass
-    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{shown(name[:_LONGEST])}… #{digest[:16]}"
-
-
-def parts(items: Iterable[Shape | Label]) -> list[Part]:
-    """Shapes and labels as lists, which is what JSON has."""
-    return [
-        [item.style, _path(item.path), item.width]
-        if isinstance(item, Shape)
-        else [item.style, item.x, item.y, item.text, item.anchor, item.fit]
-        for item in items
-    ]
-
-
-def _path(path: Path) -> str:
-    return "".join(
-        f"{letter}{' '.join(number(float(value)) for value in values)}" for letter, *values in path
-    )
 
 
 def _node(node: Node, group: Group, wanted: Mapping[str, Any]) -> dict[str, Any]:

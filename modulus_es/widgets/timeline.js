@@ -8,6 +8,7 @@ const PAD = 5;
 const COUNTS = 46;
 const TOP = 30;
 const MOST_ROWS = 60; // of the table of what was where
+const HEADS = ["waiting", "in flight", "handling", "done", "failed", "dead", "duplicates"];
 const MOST_ARROWS = 300;
 const PLAY = 8000; // milliseconds from the beginning to the end
 const PAINTS = ["waiting", "in_flight", "attempt", "failed", "retry", "duplicate", "crash", "recorded", "done", "dead",
@@ -489,6 +490,29 @@ function render({ model, el }) {
       states.replaceChildren();
       return;
     }
+    const sums = data.states ? lookedUp() : workedOut();
+    const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
+      element("th", { scope: "row" }, `${lane.module} ${lane.label}`),
+      ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, sum.toLocaleString("en")))));
+    const more = data.lanes.length - rows.length;
+    if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));
+    states.replaceChildren(element("table", {},
+      element("caption", {}, `Where the messages were at ${reading.textContent}; what an outbox has done, it has handed over`),
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "outbox or inbox"),
+        ...HEADS.map((head) => element("th", { scope: "col" }, head)))),
+      element("tbody", {}, ...rows)));
+  }
+
+  /** What Python counted, at the thousandth of the axis that the cursor has passed. */
+  function lookedUp() {
+    const lanes = Math.min(data.lanes.length, MOST_ROWS);
+    const places = data.states.length / (lanes * HEADS.length);
+    const at = Math.floor((model.get("cursor") ?? 1) * (places - 1) + 1e-6);
+    return Array.from({ length: lanes }, (_, lane) =>
+      HEADS.map((_, head) => data.states[(lane * HEADS.length + head) * places + at]));
+  }
+
+  function workedOut() {
     const cursor = (model.get("cursor") ?? 1) * UNIT;
     const count = data.x.length;
     lives ??= livesOf(data);
@@ -508,7 +532,6 @@ function render({ model, el }) {
       if (!outbox[data.lane[mark]]) arrived[data.message[mark]] = 1;
       else if (data.kind[mark] === waits && (data.open[mark] || data.end[mark] > cursor)) inside[of[mark]] = 1;
     }
-    const heads = ["waiting", "in flight", "handling", "done", "failed", "dead", "duplicates"];
     const column = { waiting: 0, in_flight: 1, attempt: 2, done: 3, failed: 4, retry: 0, crash: 0, dead: 5 };
     const sums = data.lanes.map(() => [0, 0, 0, 0, 0, 0, 0]);
     state.forEach((kind, life) => {
@@ -520,16 +543,7 @@ function render({ model, el }) {
       } else sums[lane][kind === recorded ? 0 : column[data.kinds[kind]]] += 1;
     });
     duplicates.forEach((many, lane) => { sums[lane][6] = many; });
-    const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
-      element("th", { scope: "row" }, `${lane.module} ${lane.label}`),
-      ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, sum.toLocaleString("en")))));
-    const more = data.lanes.length - rows.length;
-    if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));
-    states.replaceChildren(element("table", {},
-      element("caption", {}, `Where the messages were at ${reading.textContent}; what an outbox has done, it has handed over`),
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "outbox or inbox"),
-        ...heads.map((head) => element("th", { scope: "col" }, head)))),
-      element("tbody", {}, ...rows)));
+    return sums;
   }
 
   // Looking around

@@ -8,22 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from modulus_es.views import glyphs
 from modulus_es.views.counting import all_counted, counted
-from modulus_es.views.lives import Life, causes_of, lanes_of, lives_of, steps_of
+from modulus_es.views.lives import causes_of, lanes_of, lives_of, steps_of
 from modulus_es.views.marks import KINDS, MOMENTS, OUTBOX, SPANS, Mark
-from modulus_es.views.text import shown
 from modulus_es.views.timeline import Timeline
-from modulus_es.views.timeline_scene import COUNTED, LIMIT
+from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, micros
 from modulus_es.widgets.columns import Columns, in_use
-from modulus_es.widgets.graph_data import key, parts
-
-UNIT = 1_000_000_000
-"""How finely the axis is counted; 0 is its beginning, this its end."""
+from modulus_es.widgets.packing import UNIT, in_order, narrow, packed
+from modulus_es.widgets.states import counted_states
 
 SPANS_UP_TO = 600_000
-"""Of more marks than these, only the moments travel to the page, not what lasts."""
+"""Of more marks than these, only the moments travel to the page, not what lasts.
+
+How many messages were where is counted here then.
+"""
 
 _STEP, _WIDE, _GAP = 17, 700.0, 14
 
@@ -42,88 +41,42 @@ def timeline_data(
     'inventory/handler/ReserveStock'
     """
     many = len(timeline.marks) > LIMIT
-    marks = travelling(timeline)
-    columns = Columns(marks) if columns is None else columns
-    held = columns.held if len(columns.marks) == len(marks) else columns.only_moments()
+    columns = Columns(timeline.marks) if columns is None else columns
+    held = columns.held
     lanes = in_use(held["lane"], columns.lanes)
     names = [lane for lane, _ in lanes]
     axis: _ToScale | _Linear
-    axis = _Linear(held, names) if many else _ToScale(marks, timeline.axis)
+    axis = _Linear(held, names) if many else _ToScale(timeline.marks, timeline.axis)
     place = {lane: index for index, lane in enumerate(axis.lanes)}
     types = in_use(held["type"], columns.types)
-    sent = {
-        "knots": np.array(axis.knots, "f8"),
+    numbers = {
         "x": np.array(axis.x, "u4"),
         "end": np.array(axis.end, "u4"),
-        "cause": columns.cause(),
-        **{
-            name: narrow(np.asarray(values))
-            for name, values in (
-                ("row", axis.rows),
-                ("lane", _renumbered(held["lane"], [(n, place[lane]) for lane, n in lanes])),
-                ("kind", held["kind"]),
-                ("open", held["open"]),
-                ("type", _renumbered(held["type"], [(n, at) for at, (_, n) in enumerate(types)])),
-                ("attempt", np.minimum(held["attempt"], 65_535)),
-                ("message", held["message"]),
-            )
-        },
+        "row": np.asarray(axis.rows),
+        "lane": _renumbered(held["lane"], [(n, place[lane]) for lane, n in lanes]),
+        "kind": held["kind"],
+        "open": held["open"],
+        "type": _renumbered(held["type"], [(n, at) for at, (_, n) in enumerate(types)]),
+        "attempt": np.minimum(held["attempt"], 65_535),
+        "message": held["message"],
     }
+    sent = {"knots": np.array(axis.knots, "f8"), "cause": columns.cause()}
+    if len(timeline.marks) > SPANS_UP_TO:
+        outbox = [handler == OUTBOX for _, handler in axis.lanes]
+        sent["states"] = counted_states(numbers, outbox).ravel()
+        moments = columns.moments()
+        numbers = {name: values[moments] for name, values in numbers.items()}
+    for name, values in numbers.items():
+        sent[name] = values if name in ("x", "end") else narrow(values)
     return {
         "version": version,
         "counted": many,
         "heading": _heading(timeline) if many else timeline.scene().title,
-        "alt": _alt(timeline, held, len(names)) if many else timeline.alt(),
+        "alt": _alt(timeline, held["kind"], len(names)) if many else timeline.alt(),
         "cuts": axis.cuts,
         "flow": axis.flow,
         **packed(axis.lanes, axis.rows_of, [name for name, _ in types], sent),
     }
-
-
-def packed(
-    lanes: Sequence[tuple[str, str]],
-    rows_of: Mapping[tuple[str, str], int],
-    types: Sequence[str],
-    columns: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Lanes, types and columns as they travel, and the signs to draw them with.
-
-    >>> packed([("orders", "(outbox)")], {}, ["OrderCreated"], {})["lanes"][0]["outbox"]
-    True
-    """
-    modules = list(dict.fromkeys(module for module, _ in lanes))
-    return {
-        "kinds": list(KINDS),
-        "meanings": glyphs.MEANINGS,
-        "bars": COUNTED,
-        "glyphs": {
-            kind: parts(glyphs.moment(kind, 0, 0)) for kind in KINDS if kind not in SPANS
-        },
-        "lanes": [
-            {
-                "module": key(module),
-                "label": shown(handler, 120),
-                "handler": key(handler),
-                "rows": rows_of.get((module, handler), 1),
-                "node": "" if handler.startswith("(") else key(f"{module}/handler/{handler}"),
-                "outbox": handler == OUTBOX,
-            }
-            for module, handler in lanes
-        ],
-        "types": [
-            {
-                "name": key(name),
-                "label": shown(name, 120),
-                "nodes": [
-                    key(f"contract/{name}"),
-                    *(key(f"{held}/command/{name}") for held in modules),
-                ],
-            }
-            for name in types
-        ],
-        "columns": {name: values.dtype.str[1:] for name, values in columns.items()},
-        **{name: memoryview(values.tobytes()) for name, values in columns.items()},
-    }  # fmt: skip
 
 
 def travelling(timeline: Timeline) -> Sequence[Mark]:
@@ -208,21 +161,11 @@ def _heading(timeline: Timeline) -> str:
     return f"{timeline.title}: {many}, drawn as counts because they are so many"
 
 
-def _alt(timeline: Timeline, held: Mapping[str, Any], lanes: int) -> str:
+def _alt(timeline: Timeline, kinds: Any, lanes: int) -> str:
     """What a picture of very many marks says, in words; the table below has the lanes."""
-    counts = np.bincount(held["kind"], minlength=len(KINDS)).tolist()
+    counts = np.bincount(kinds, minlength=len(KINDS)).tolist()
     said = all_counted(dict(zip(KINDS, counts, strict=True)), MOMENTS)
     return f"{_heading(timeline)}: {', '.join([counted(lanes, 'lane'), *said])}."
-
-
-def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Lanes in order of their first marks, as the pictures have them: module by module.
-
-    >>> in_order([("orders", "(outbox)"), ("billing", "charge"), ("orders", "ship")])
-    [('orders', 'ship'), ('orders', '(outbox)'), ('billing', 'charge')]
-    """
-    lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
-    return lanes_of(lives, range(len(lives)))
 
 
 def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
@@ -234,9 +177,3 @@ def _flow(knots: Sequence[float], cuts: Sequence[Any]) -> float:
             time += knots[at + 3] - knots[at]
             share += knots[at + 4] - knots[at + 2]
     return time / share if share else 0.0
-
-
-def narrow(values: Any) -> Any:
-    """The same numbers, none of them below 0, in as few bytes as hold each of them."""
-    most = int(values.max(initial=0))
-    return values.astype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")

@@ -60,8 +60,11 @@ class ExplorerView(anywidget.AnyWidget):
     """What marks the place in a cell's output where this explorer belongs."""
     parts = Dict().tag(sync=True)
     """The model ids of ``graph`` and ``timeline``, and of this, the ``explorer``."""
-    controls = List(Dict()).tag(sync=True)
-    """The groups of controls, in order: a ``label``, and the ids of their ``models``."""
+    controls = List(Dict(), default_value=None, allow_none=True).tag(sync=True)
+    """The groups of controls, in order: a ``label``, and the ids of their ``models``.
+
+    None until they are made: the page shows the views before.
+    """
     inspected = Dict().tag(sync=True)
     """A ``title`` and ``sections``, see `modulus_es.widgets.inspecting`."""
     status = Unicode().tag(sync=True)

@@ -200,6 +200,29 @@ def test_axe_finds_nothing_wrong_with_the_canvas(many: Sheet) -> None:
     assert many.violations(".mes-explorer") == []
 
 
+def test_the_table_is_the_same_where_what_lasts_does_not_travel(many: Sheet) -> None:
+    states = many.page.locator(".mes-states")
+
+    def drawn_anew(code: str) -> str:
+        many.ask("document.querySelector('.mes-states').replaceChildren()")
+        many.say(f"from modulus_es.widgets import timeline_data as td\n{code}")
+        states.locator("table").wait_for()
+        text: str = states.inner_text()
+        return text
+
+    try:
+        before = drawn_anew("explorer.timeline_view.cursor = 0.4")
+        sent = many.value("len(explorer.timeline_view.data['kind'])")
+        assert drawn_anew("td.SPANS_UP_TO = 1\nexplorer.refresh()") == before
+        assert many.value("len(explorer.timeline_view.data['kind'])") < sent
+        now = drawn_anew("explorer.timeline_view.cursor = None")
+        assert drawn_anew("td.SPANS_UP_TO = 600_000\nexplorer.refresh()") == now != before
+    finally:
+        many.say("td.SPANS_UP_TO, explorer.timeline_view.cursor = 600_000, None")
+    row = before[before.index("inventory") :].splitlines()[0].split("\t")
+    assert int(row[2]) > 0, row  # in flight, of which no moment tells
+
+
 def test_a_filter_counts_only_what_it_lets_through(many: Sheet) -> None:
     many.node("orders/handler/ship_order").click()
     many.until("explorer.timeline_view.filter.get('label')", lambda value: value == SHIPPED)
