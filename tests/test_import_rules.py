@@ -14,8 +14,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "modulus_es"
 
-# The composition root and the command line wire everything together; nobody else may.
-WIRING = {"modulus_es", "modulus_es.system", "modulus_es.cli"}
+# The composition root wires everything together; nobody else may.
+WIRING = {"modulus_es", "modulus_es.system"}
 PORTS = {
     f"modulus_es.{family}{port}" for family in ("stores", "transports") for port in ("", ".port")
 }

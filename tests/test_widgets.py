@@ -280,6 +280,7 @@ def test_any_name_can_be_sent_to_the_page(name: str) -> None:
     assert len(sent.encode()) < 50_000
     [lane] = timeline["lanes"]
     assert graph["nodes"][0]["filter"]["lanes"] == [[lane["module"], lane["handler"]]]
+    assert (lane["where"] + lane["label"]).isprintable()
 
 
 def test_long_names_are_still_told_apart() -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEEL = ROOT / "tests" / "test_packaging.py"
 LONGEST = 1500  # seconds; on two cores that nobody else uses, the longest step takes a fifth
 RUNNING: set[subprocess.Popen[str]] = set()
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
@@ -32,7 +33,11 @@ BALANCED = ["-n", "2", "--dist", "worksteal"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once. Each test is
 # named when it is done: whoever looks at a run that hangs wants to know where.
-SLOW = ["-v", "-m", "slow", "tests", "--ignore=tests/browser", "--ignore=tests/test_packaging.py"]
+SLOW = ["-v", "-m", "slow"]
+# The browser waits for the kernel, and the kernel for the browser: so there are three of each. The
+# files with the fewest tests take longest, and are not left to the end.
+BROWSER = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+BROWSER += ["-v", "-m", "slow or browser", "tests/browser"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 # Nothing in these changes with the Python that runs them; that pictures have the same bytes
@@ -103,38 +108,48 @@ def steps(*, quick: bool) -> list[Step]:
         quick_tests = [here, "-m", "pytest", *PARALLEL, *STEADY, *FEWER, *THOROUGH]
         title = f"tests and doctests, Python {version}, quick ones"
         return [*checks, Step("types", types), Step(title, quick_tests)]
-    scripts = "scripts, for the browser"
-    packaging = [here, "-m", "pytest", "tests/test_packaging.py"]
-    checks += [
-        Step("types", types, beside=True),
-        Step("the main job", [here, "tools/demo.py"], beside=True),
-        Step(scripts, [here, "tools/browser_scripts.py"], beside=True),
-        Step("the wheel, outside the checkout", packaging, beside=True),
-    ]
     pytest = [here, "-m", "pytest"]
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
+    scripts = "scripts, for the browser"
     checks += [
+        Step(scripts, [here, "tools/browser_scripts.py"], beside=True),
+        Step("types", types, beside=True),
+        Step("the main job", [here, "tools/demo.py"], beside=True),
+        Step("the wheel, outside the checkout", [*pytest, str(WHEEL)], beside=True),
         Step(f"notebooks, Python {version}", [*pytest, *nbval], beside=True),
-        Step(f"tests and doctests, Python {version}", [*pytest, *PARALLEL, *STEADY]),
-        Step("kills, interrupts and live kernels", [*pytest, *BALANCED, *SLOW]),
     ]
     for number, name in enumerate(others):
         other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest"]
-        tests = [*other, *STEADY, *FEWER]
+        tests = [*other, *STEADY, *FEWER, *ANYWHERE]
         title = f"tests and doctests, Python {name}"
-        if number == 0:
-            checks.append(Step(title, [*tests, *PARALLEL, *ANYWHERE]))
+        if number:
+            checks.append(Step(f"{title}, quick ones", [*tests, *THOROUGH], beside=True))
         else:
-            checks.append(Step(f"{title}, quick ones", [*tests, *ANYWHERE, *THOROUGH], beside=True))
+            checks.append(Step(title, tests, beside=True))
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
-        browser = [*pytest, *PARALLEL, "-v", "-m", "slow or browser", "tests/browser"]
-        browser += ["-o", "cache_dir=build/pytest-browser"]
+        browser = [*pytest, *BROWSER, "-o", "cache_dir=build/pytest-browser"]
         title = "the explorer in a browser"
         checks.append(Step(title, browser, needs=scripts, again=("--last-failed",)))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
+    title = f"tests and doctests, Python {version}"
+    checks.append(Step(title, [*pytest, *PARALLEL, *STEADY]))
+    slow = [*pytest, *BALANCED, *SLOW, *files_of_slow_tests()]
+    checks.append(Step("kills, interrupts and live kernels", slow))
     return checks
+
+
+def files_of_slow_tests() -> list[str]:
+    """The files that have any, but for those that have a step of their own."""
+    found = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [
+        str(path.relative_to(ROOT))
+        for path in found
+        if "mark.slow" in path.read_text("utf-8")
+        and path != WHEEL
+        and path.parent.name != "browser"
+    ]
 
 
 def run(step: Step) -> Verdict:

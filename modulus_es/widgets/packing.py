@@ -76,6 +76,7 @@ def packed(
         "lanes": [
             {
                 "module": key(module),
+                "where": shown(module, 120),
                 "label": shown(handler, 120),
                 "handler": key(handler),
                 "rows": rows_of.get((module, handler), 1),

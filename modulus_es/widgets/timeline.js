@@ -109,7 +109,7 @@ function render({ model, el }) {
     const lane = data.lanes[data.lane[mark]];
     const kind = kindOf(mark);
     const time = clock(axis.time(u(mark)));
-    let text = `${lane.module} ${lane.label}: ${typeOf(mark).label} ${data.meanings[kind]}`;
+    let text = `${lane.where} ${lane.label}: ${typeOf(mark).label} ${data.meanings[kind]}`;
     if (data.attempt[mark] > 0) text += `, attempt ${data.attempt[mark]}`;
     if (lasting(mark)) return `${text}, ${time} to ${clock(axis.time(data.end[mark] / UNIT))}`;
     return `${text}, ${time}`;
@@ -164,11 +164,11 @@ function render({ model, el }) {
       if (used && !used.has(index)) return;
       if (lane.module !== module) {
         module = lane.module;
-        names.append(element("div", { class: "mes-module", title: module }, module || "(no module)"));
+        names.append(element("div", { class: "mes-module", title: lane.where }, lane.where || "(no module)"));
         y += HEADING;
       }
       const tall = single ? lane.rows * ROW + 2 * PAD : COUNTS;
-      const name = element("div", { class: "mes-lane", title: `${module} ${lane.label}` }, lane.label);
+      const name = element("div", { class: "mes-lane", title: `${lane.where} ${lane.label}` }, lane.label);
       name.style.height = `${tall}px`;
       names.append(name);
       lanes.push({ index, y, height: tall });
@@ -492,7 +492,7 @@ function render({ model, el }) {
     }
     const sums = data.states ? lookedUp() : workedOut();
     const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
-      element("th", { scope: "row" }, `${lane.module} ${lane.label}`),
+      element("th", { scope: "row" }, `${lane.where} ${lane.label}`),
       ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, sum.toLocaleString("en")))));
     const more = data.lanes.length - rows.length;
     if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));

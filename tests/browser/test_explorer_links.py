@@ -91,11 +91,11 @@ def test_choosing_a_delivery_by_keyboard(shop: Sheet) -> None:
     assert focused != number
     assert shop.page.locator(".mes-mark[tabindex='0']").count() == 1
     assert shop.ask("document.activeElement.matches(':focus-visible')")
-    shop.shot("delivery-focused")
     shop.page.keyboard.press(" ")
     shop.until("explorer.timeline_view.chosen", lambda value: value == focused)
     shop.page.keyboard.press("Escape")
     shop.until("explorer.chosen is None")
+    shop.shot("delivery-focused")
 
 
 def test_fifty_fast_clicks_are_fifty_events(shop: Sheet) -> None:

@@ -57,4 +57,5 @@ def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
         assert opened.ask(VISIT, [True, 100]) == 500
         assert opened.ask(VISIT, [False, 250]) == 500
         assert made(opened.page, ".mes-explorer") == []
+        assert "\u202e" not in opened.page.locator(".mes-explorer").text_content()
     opened.shot("hostile-names")
