@@ -17,7 +17,8 @@ from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views.glyphs import MEANINGS, moment, span
 from modulus_es.views.lives import causes_of, lanes_of, lives_of
-from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark, marks_from
+from modulus_es.views.marking import marks_from
+from modulus_es.views.marks import INBOX, KINDS, OUTBOX, SPANS, UNREADABLE, Mark
 from modulus_es.views.scene import Group, Label
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import AXES, Timeline

@@ -14,7 +14,8 @@ from modulus_es.ledger import LedgerRow
 from modulus_es.naming import stable_name
 from modulus_es.views import frames
 from modulus_es.views.graph_of_system import graph
-from modulus_es.views.marks import TRACED, Mark, marks_from
+from modulus_es.views.marking import TRACED, marks_from
+from modulus_es.views.marks import Mark
 from modulus_es.views.rows import EventRow
 from modulus_es.views.sequence import SequenceDiagram
 from modulus_es.views.timeline import Timeline

@@ -9,7 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from modulus_es.errors import DeserializationError
-from modulus_es.views.marks import TRACED, Mark, marks_from
+from modulus_es.views.marking import TRACED, marks_from
+from modulus_es.views.marks import Mark
 from modulus_es.views.timeline import Timeline
 from modulus_es.widgets.columns import Columns
 
