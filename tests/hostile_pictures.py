@@ -50,20 +50,20 @@ def chunks(size: int) -> Iterator[list[str]]:
         yield list(strings()[start : start + size])
 
 
-def couples(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Two strings at a time: what is drawn has many fields, and drawing is what takes long.
+def together(texts: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """So many strings at a time: what is drawn has many fields, and drawing is what takes long.
 
     Each piece is in hundreds of strings, so every field gets every piece all the same.
     """
-    return zip_longest(texts[::2], texts[1::2], fillvalue="")
+    return zip_longest(*(texts[start::size] for start in range(size)), fillvalue="")
 
 
 def graph(texts: Sequence[str]) -> HandlerGraph:
-    """A node for every two of them, in modules that are called like them."""
+    """A node for every three of them, in modules that are called like them."""
     kinds = ("command", "handler", "domain_event", "integration_event")
     nodes = [
-        Node(f"{i}{one[:90]}", kinds[i % 4], one, texts[i // 20], other, i)
-        for i, (one, other) in enumerate(couples(texts))
+        Node(f"{i}{one[:90]}", kinds[i % 4], two, texts[i // 20], three, i)
+        for i, (one, two, three) in enumerate(together(texts, 3))
     ]
     ends = [node.id for node in nodes]
     edges = [Edge(one, other, "event") for one, other in pairwise(ends)]
@@ -71,13 +71,13 @@ def graph(texts: Sequence[str]) -> HandlerGraph:
 
 
 def marks(texts: Sequence[str]) -> list[Mark]:
-    """A mark for every two of them, with one or the other wherever a mark has text."""
+    """A mark for every four of them, with each of these somewhere, as a mark has text."""
     return [
         Mark(
             START + timedelta(seconds=i), START + timedelta(seconds=i + 1), texts[i // 10], one,
-            KINDS[i % len(KINDS)], other, one, i % 3, other, one, other, one,
+            KINDS[i % len(KINDS)], two, three, i % 3, two, one, four, three,
         )
-        for i, (one, other) in enumerate(couples(texts))
+        for i, (one, two, three, four) in enumerate(together(texts, 4))
     ]  # fmt: skip
 
 

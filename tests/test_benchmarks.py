@@ -281,6 +281,7 @@ def test_the_peers_are_pinned() -> None:
 # Whose rows take their time however little they count, or do what those of another do.
 LONG = ("curve-growth", "curve-outbox", "curve-store-frame", "first-picture", "view-graph")
 LONG += ("publish-100", "save-memory-10", "save-memory-3", "save-file-10", "save-file-3")
+LONG += ("curve-listeners", "curve-handlers-loop")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile_pictures import PIECES, catalogue, chunks, couples, graph, sequence, timeline
+from hostile_pictures import PIECES, catalogue, chunks, graph, sequence, timeline, together
 
 from modulus_es.clock import START
 from modulus_es.trace import TraceRecord
@@ -125,11 +125,11 @@ def test_ten_thousand_hostile_strings_are_tables_and_nothing_else() -> None:
     for texts in chunks(CHUNK):
         rows = [
             EventRow(i, one, other, one, 1, other, one, START, {one: other, "of": [other]})
-            for i, (one, other) in enumerate(couples(texts))
+            for i, (one, other) in enumerate(together(texts, 2))
         ]
         records = [
             TraceRecord(START, "delivery", one, other, one, other, 1, one, other, one, other, one)
-            for one, other in couples(texts)
+            for one, other in together(texts, 2)
         ]
         for frame in (events_frame(rows), deliveries_frame(records), trace_frame(records)):
             # Of many rows pandas shows ten, unless it is told to show them all.

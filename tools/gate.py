@@ -34,10 +34,8 @@ STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once. Each test is
 # named when it is done: whoever looks at a run that hangs wants to know where.
 SLOW = ["-v", "-m", "slow"]
-# The browser waits for the kernel, and the kernel for the browser: so there are three of each. The
-# files with the fewest tests take longest, and are not left to the end.
-BROWSER = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-BROWSER += ["-v", "-m", "slow or browser", "tests/browser"]
+# The files with the fewest tests take longest, and are not left to the end.
+BROWSER = [*PARALLEL, "--no-loadscope-reorder", "-v", "-m", "slow or browser", "tests/browser"]
 # The rules are the same on every Python; the first one looks for examples that break them.
 FEWER = ["--hypothesis-profile", "quick"]
 # Nothing in these changes with the Python that runs them; that pictures have the same bytes
@@ -50,8 +48,17 @@ ANYWHERE = [
     "--ignore-glob=tests/test_views_*",
     "--ignore-glob=tests/test_widgets*",
 ]
-# What `make test-quick` leaves to the whole gate: it may take a minute. The first and the last
-# Python of those that are there are tested as a whole, the one between by what is quick.
+# The first and the last Python of those that are there are tested as a whole; the one between by
+# its notebooks, and by what reads annotations, generics and defaults, which each Python has its
+# own ways with.
+VERSIONED = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("codec", "discovery", "domain", "domain_events", "mapper", "messages", "naming"),
+        *("public_api", "redefinition", "services"),
+    )
+]
+# What `make test-quick` leaves to the whole gate: it may take a minute.
 THOROUGH = [
     "--ignore=tests/grouped",
     "--ignore=tests/property",
@@ -120,12 +127,13 @@ def steps(*, quick: bool) -> list[Step]:
     ]
     for number, name in enumerate(others):
         other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest"]
-        tests = [*other, *STEADY, *FEWER, *ANYWHERE]
-        title = f"tests and doctests, Python {name}"
+        tests = [*other, *STEADY, *FEWER]
         if number:
-            checks.append(Step(f"{title}, quick ones", [*tests, *THOROUGH], beside=True))
+            title = f"what reads definitions, Python {name}"
+            checks.append(Step(title, [*tests, *VERSIONED], beside=True))
         else:
-            checks.append(Step(title, tests, beside=True))
+            title = f"tests and doctests, Python {name}"
+            checks.append(Step(title, [*tests, *ANYWHERE], beside=True))
         checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
     if shutil.which("chromium"):
         browser = [*pytest, *BROWSER, "-o", "cache_dir=build/pytest-browser"]

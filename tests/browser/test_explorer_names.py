@@ -54,8 +54,8 @@ def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
             "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label",
             opened.value("explorer.timeline_view.data['alt']"),
         )
-        assert opened.ask(VISIT, [True, 100]) == 500
-        assert opened.ask(VISIT, [False, 250]) == 500
+        assert opened.ask(VISIT, [True, 50]) == 250
+        assert opened.ask(VISIT, [False, 150]) == 334
         assert made(opened.page, ".mes-explorer") == []
         assert "\u202e" not in opened.page.locator(".mes-explorer").text_content()
     opened.shot("hostile-names")

@@ -54,7 +54,7 @@ def test_nothing_of_ten_thousand_hostile_strings_acts_in_a_saved_page(
 ) -> None:
     for texts in chunks(2000):
         watched.page.goto(view(texts).save(tmp_path / "page.html").as_uri())
-        assert watched.page.locator("tbody tr").count() > len(texts) // 4
+        assert watched.page.locator("tbody tr").count() >= len(texts) // 4
         watched.page.fill("#filter", "alert")
         watched.page.keyboard.press("Enter")
         assert "alert" in watched.page.inner_text("#said")
