@@ -3,6 +3,7 @@
 
 const TALLEST = 460; // pixels, as the style sheet says
 const READABLE = 0.75; // of what is larger, a part is shown first
+const NEARLY = 0.9; // what is hardly larger is shown as a whole all the same
 const THROUGH = new Set(["aggregate", "domain_event", "projector"]);
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -27,7 +28,8 @@ function render({ model, el }) {
   const fit = (least = 0.1) => {
     const { width, height } = model.get("data");
     if (!width || !scroll.clientWidth) return;
-    scale = Math.max(least, Math.min(1, (scroll.clientWidth - 4) / width, (TALLEST - 4) / height));
+    const whole = Math.min(1, (scroll.clientWidth - 4) / width, (TALLEST - 4) / height);
+    scale = whole < NEARLY * least ? least : whole;
     size();
   };
   const bar = element("div", { class: "mes-bar" }, heading,

@@ -295,7 +295,7 @@ class Notebook:
         until = time.monotonic() + 20
         while not wanted(value := self.value(expression)):
             assert time.monotonic() < until, f"{expression} is still {value!r}"
-            time.sleep(0.05)
+            time.sleep(0.15)
         return value
 
     def shot(self, name: str, target: str = ".mes-explorer") -> None:
