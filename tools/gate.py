@@ -28,9 +28,8 @@ WHEEL = ROOT / "tests" / "test_packaging.py"
 LONGEST = 1500  # seconds; on two cores that nobody else uses, the longest step takes a fifth
 RUNNING: set[subprocess.Popen[str]] = set()
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
-# Some of the slow tests take half a minute each, and they stand in few files; many wait for a
-# kernel or for other processes.
-BALANCED = ["-n", "3", "--dist", "worksteal"]
+# Some of the slow tests take half a minute each, and they stand in few files.
+BALANCED = ["-n", "2", "--dist", "worksteal"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once. Each test is
 # named when it is done: whoever looks at a run that hangs wants to know where.
