@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modulus_es.errors import SimulatedCrash
+from modulus_es.naming import near_misses
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
@@ -51,14 +52,16 @@ class Network:
         "_duplicates",
         "_latency",
         "_loss",
+        "_modules",
         "_random",
         "_reorder",
         "_watchers",
         "perfect",
     )
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, modules: Collection[str] = ()) -> None:
         self._random = random
+        self._modules = modules
         self._loss = self._duplicates = self._reorder = 0.0
         self._latency = (0.0, 0.0)
         self._cuts: set[frozenset[str]] = set()
@@ -115,8 +118,12 @@ class Network:
         self._changed()
 
     def partition(self, module: str | Module, other: str | Module) -> None:
-        """Cut two modules off from each other; their messages wait until `heal`."""
-        cut = frozenset((_named(module), _named(other)))
+        """Cut two modules off from each other; their messages wait until `heal`.
+
+        Raises `ValueError` for a name that none of the system's modules has. Before
+        there are any, every name will do.
+        """
+        cut = frozenset(_named(each, self._modules) for each in (module, other))
         if len(cut) == 1:
             raise ValueError(f"a module cannot be cut off from itself: {_named(module)!r}")
         self._cuts.add(cut)
@@ -124,7 +131,7 @@ class Network:
 
     def heal(self, module: str | Module | None = None, other: str | Module | None = None) -> None:
         """Mend the cut between two modules, all cuts of one, or every cut."""
-        wanted = {_named(each) for each in (module, other) if each is not None}
+        wanted = {_named(each, self._modules) for each in (module, other) if each is not None}
         self._cuts = {cut for cut in self._cuts if not wanted <= cut}
         self._changed()
 
@@ -189,11 +196,14 @@ class Network:
         return f"Network({', '.join(said) or 'perfect'})"
 
 
-def _named(module: object) -> str:
-    """The name of a module that is given by its name or as itself."""
+def _named(module: object, known: Collection[str] = ()) -> str:
+    """The name of a module that is given by its name or as itself, one of those that there are."""
     name = getattr(module, "name", module)
     if not isinstance(name, str):
         raise TypeError(f"a module, or its name, is asked for, not {module!r}")
+    if known and name not in known:
+        hint = near_misses(name, known) or f"; the modules are {', '.join(known)}"
+        raise ValueError(f"there is no module {name!r}{hint}")
     return name
 
 
@@ -217,7 +227,8 @@ class Faults:
     modulus_es.errors.SimulatedCrash: crash at before_commit in orders
     """
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Collection[str] = ()) -> None:
+        self._modules = modules
         self._armed: list[tuple[CrashPoint, str | None, int]] = []
         self.armed = False
 
@@ -227,14 +238,15 @@ class Faults:
         ``before_commit`` and ``after_commit``: in a unit of work;
         ``before_publish`` and ``after_publish``: in the relay, around handing a
         message to the transport; ``before_ack``: in the consumer, when it holds
-        a message and has not said so. ``module`` picks one; else it is
-        whichever comes first.
+        a message and has not said so. ``module`` picks one, which must exist
+        once there are any; else it is whichever comes first.
         """
         if point not in CRASH_POINTS:
             raise ValueError(f"a crash point is one of {', '.join(CRASH_POINTS)}, not {point!r}")
         if times < 1:
             raise ValueError(f"a crash happens at least once, not {times} times")
-        self._armed.append((point, None if module is None else _named(module), times))
+        where = None if module is None else _named(module, self._modules)
+        self._armed.append((point, where, times))
         self.armed = True
 
     def clear(self) -> None:

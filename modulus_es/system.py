@@ -99,8 +99,9 @@ class System(Routing, Running, Looking):
         from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
 
         self.scheduler = Scheduler(self.clock, self)
-        self.network = Network(Random(f"modulus_es:network:{self.seed}"))
-        self.faults = Faults()
+        self._modules: dict[str, Module] = {}
+        self.network = Network(Random(f"modulus_es:network:{self.seed}"), self._modules)
+        self.faults = Faults(self._modules)
         self.cascades = Cascades()
         self.services = Services(
             {
@@ -120,7 +121,6 @@ class System(Routing, Running, Looking):
         self.group_commit = group_commit
         self.turns = Turns()
         self.behaviors: list[Surrounding] = []
-        self._modules: dict[str, Module] = {}
         self._roads = {}
         self._relays: dict[str, list[OutboxRelay]] = {}
         self._live = Live(self.trace, self.clock)

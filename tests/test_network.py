@@ -267,6 +267,24 @@ def test_a_module_cannot_be_cut_off_from_itself() -> None:
         System(seed=7).network.partition("a", "a")
 
 
+@pytest.mark.parametrize("fault", ["partition", "heal", "crash"])
+def test_a_module_that_there_is_not_is_told_with_what_was_perhaps_meant(fault: str) -> None:
+    system = System(seed=7)
+    system.module("orders")
+    system.module("inventory")
+    faults: dict[str, Callable[[str], None]] = {
+        "partition": lambda name: system.network.partition("orders", name),
+        "heal": system.network.heal,
+        "crash": lambda name: system.faults.crash("before_commit", module=name),
+    }
+    with pytest.raises(ValueError, match="no module 'inventroy'; did you mean inventory"):
+        faults[fault]("inventroy")
+    with pytest.raises(ValueError, match="no module 'x'; the modules are orders, inventory"):
+        faults[fault]("x")
+    assert system.network.perfect
+    assert repr(system.faults) == "Faults(none)"
+
+
 async def test_a_module_may_be_given_as_itself() -> None:
     system, sender, hearers = world()
     hearer = hearers[0]

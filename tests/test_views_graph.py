@@ -304,8 +304,12 @@ def test_a_long_name_is_cut_in_the_box_and_whole_under_the_pointer() -> None:
     assert group(graph, "c").title.startswith(name)
 
 
-def test_an_empty_graph_says_so() -> None:
-    assert texts(HandlerGraph([], [])) == ["Nothing is registered yet."]
+def test_an_empty_graph_says_so_and_has_room_for_it() -> None:
+    graph = HandlerGraph([], [])
+    assert texts(graph) == ["Nothing is registered yet."]
+    (label,) = graph.scene().items
+    assert isinstance(label, Label)
+    assert label.x + width_of(label.text, 10) < graph.scene().width
 
 
 def test_equal_edges_are_counted_together() -> None:

@@ -207,7 +207,15 @@ def test_many_marks_travel_as_counts_over_a_plain_axis() -> None:
     data = timeline_data(Timeline(marks))
     assert data["counted"]
     x = column(data, "x")
-    assert (x[0], x[1250], x[-1]) == (0, UNIT // 2, UNIT)
+    # The first and the last have room for their signs.
+    assert (x[0], x[1250], x[-1]) == (0.012 * UNIT, UNIT // 2, 0.988 * UNIT)
+
+
+def test_many_marks_of_one_instant_are_in_the_middle() -> None:
+    marks = [Mark(START, START, "m", "h", "done", str(n), "T") for n in range(2_501)]
+    data = timeline_data(Timeline(marks))
+    assert {*column(data, "x"), *column(data, "end")} == {UNIT // 2}
+    assert np.frombuffer(data["knots"]).tolist() == [START.timestamp() * 1e6, 0.5, 1.0]
 
 
 def test_what_lasts_is_left_out_where_the_page_could_not_hold_it(
@@ -234,7 +242,7 @@ def test_the_first_glance_has_what_was_recorded_and_how_it_ended(
     assert kinds == {"recorded": 1, "done": 1, "dead": 1}
     x = column(seen, "x")
     assert x == sorted(x)
-    assert (x[0], x[-1]) == (0, UNIT)
+    assert (x[0], x[-1]) == (0.012 * UNIT, 0.988 * UNIT)
 
 
 def test_in_a_page_the_glance_comes_first_and_the_whole_follows(

@@ -13,7 +13,7 @@ from modulus_es.errors import DeserializationError
 from modulus_es.views.catalogue_changes import Change, changes
 from modulus_es.views.contracts import Contract
 from modulus_es.views.svg import escaped
-from modulus_es.views.text import shown
+from modulus_es.views.text import AS_IT_IS, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +43,8 @@ class Catalogue:
     OrderCreated, version 1
       total: int
       published by nobody; consumed by nobody
-    >>> catalogue.to_html()[:53]
-    '<table><caption>Event catalogue: 1 contract</caption>'
+    >>> catalogue.to_html().count("<tr>")
+    2
     """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
@@ -136,7 +136,8 @@ class Catalogue:
         rows = "".join(_row(contract) for contract in self.contracts)
         schemas = "".join(_schema(contract) for contract in self.contracts)
         return (
-            f"<table><caption>Event catalogue: {_count(self.contracts)}</caption>"
+            f'<table class="{AS_IT_IS}">'
+            f"<caption>Event catalogue: {_count(self.contracts)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{schemas}"
         )
 
@@ -202,6 +203,7 @@ def _schema(contract: Contract) -> str:
     made = json.dumps(contract.json_schema, indent=2, ensure_ascii=False)
     lines = "<br>".join(escaped(shown(line)) for line in made.split("\n"))
     return (
-        f"<details><summary>JSON Schema of {escaped(shown(contract.name))}</summary>"
+        f'<details class="{AS_IT_IS}">'
+        f"<summary>JSON Schema of {escaped(shown(contract.name))}</summary>"
         f'<pre style="white-space:pre">{lines}</pre></details>'
     )

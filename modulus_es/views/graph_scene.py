@@ -16,6 +16,7 @@ HEIGHT = 36
 _WIDEST = 250
 _SLANT = 10
 _LEGEND = 26
+_NOTHING = "Nothing is registered yet."
 _BAND = 22
 _FRAME = 4
 """How far the frame of what is flagged is from it."""
@@ -55,8 +56,10 @@ def graph_scene(
     ends = [(edge.source, edge.target) for edge in lines]
     layout = lay_out(boxes, ends, [edge.kind for edge in lines], direction)
     legend = _legend(lines, any(node.flagged for node in nodes))
-    width = max(layout.width, int(legend[1]) + MARGIN)
-    scene = Scene(width, layout.height + (_LEGEND if nodes else 0), title)
+    told = legend[1] if nodes else width_of(_NOTHING, 10) + MARGIN
+    scene = Scene(
+        max(layout.width, int(told) + MARGIN), layout.height + (_LEGEND if nodes else 0), title
+    )
     for place in layout.groups.values():
         scene.add(Shape(rectangle(*place, radius=8), "module"))
     held = {node.id: node for node in nodes}
@@ -70,7 +73,7 @@ def graph_scene(
     if nodes:
         scene.add(*(_moved(item, MARGIN, layout.height + 8) for item in legend[0]))
     else:
-        scene.add(Label(MARGIN, scene.height / 2, "Nothing is registered yet.", "caption"))
+        scene.add(Label(MARGIN, scene.height / 2, _NOTHING, "caption"))
     return scene, layout
 
 

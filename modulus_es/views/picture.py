@@ -11,7 +11,7 @@ from modulus_es.errors import ModulusError
 from modulus_es.views.page import page
 from modulus_es.views.scene import Scene
 from modulus_es.views.svg import escaped, to_svg
-from modulus_es.views.text import shown
+from modulus_es.views.text import AS_IT_IS, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,8 @@ class Picture:
         more = len(rows) - len(lines)
         rest = f"<p>and {more} more: see to_frame()</p>" if more > 0 else ""
         return (
-            f"<details><summary>As a table ({len(rows)} rows)</summary><table><thead><tr>{head}"
+            f'<details class="{AS_IT_IS}"><summary>As a table ({len(rows)} rows)</summary>'
+            f"<table><thead><tr>{head}"
             f"</tr></thead><tbody>{''.join(lines)}</tbody></table>{rest}</details>"
         )
 

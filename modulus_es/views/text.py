@@ -20,6 +20,9 @@ _WIDTHS = (
 )  # fmt: skip
 _LETTER, _WIDE, _BOLD = 780, 1000, 1.13
 
+AS_IT_IS = "mathjax_ignore tex2jax_ignore"
+"""The classes of HTML in which notebooks leave dollar signs alone, instead of reading TeX."""
+
 _LIMIT = 200
 """How much of a text is shown, where nobody says otherwise."""
 

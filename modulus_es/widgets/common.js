@@ -59,6 +59,27 @@ function drawn(part) {
   }, text);
 }
 
+const ruler = document.createElement("canvas").getContext("2d");
+
+/**
+ * As much of a text as there is room for, in pixels, and how many characters more it has, as the
+ * pictures cut theirs. `cut` says how many are missing already, which the text's end tells then.
+ */
+function shortened(text, cut, room, font) {
+  ruler.font = font;
+  const fits = (one) => ruler.measureText(one).width <= room;
+  if (fits(text)) return text;
+  const whole = [...(cut ? text.slice(0, text.lastIndexOf("\u2026")) : text)];
+  const said = (many) => `${whole.slice(0, many).join("")}\u2026 +${whole.length - many + cut}`;
+  let [low, high] = [0, whole.length];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (fits(said(middle))) low = middle;
+    else high = middle - 1;
+  }
+  return said(low);
+}
+
 /** A box beside the pointer, whose text is never read as markup. */
 function tip(root, signal) {
   const box = element("div", { class: "mes-tip", "aria-hidden": "true", hidden: "" });

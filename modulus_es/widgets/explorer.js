@@ -29,7 +29,7 @@ function mount(model, place, listen) {
   const areas = Object.fromEntries(Object.entries(LABELS).map(([name, label]) =>
     [name, element("div", { class: `mes-area mes-${name}-area`, role: "group", "aria-label": label })]));
   const status = element("div", { class: "mes-status", role: "status" });
-  const root = element("div", { class: "modulus-es mes-explorer" }, areas.controls, status,
+  const root = element("div", { class: "modulus-es mes-explorer mathjax_ignore tex2jax_ignore" }, areas.controls, status,
     areas.graph, areas.timeline, areas.inspector);
   followTheme(root, stop.signal);
   place.append(root);

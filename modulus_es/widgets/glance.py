@@ -10,7 +10,7 @@ import numpy as np
 
 from modulus_es.views.marks import KINDS, OUTBOX, UNREADABLE
 from modulus_es.widgets.columns import numbered
-from modulus_es.widgets.packing import UNIT, in_order, narrow, packed
+from modulus_es.widgets.packing import in_order, narrow, packed, to_scale
 
 if TYPE_CHECKING:
     from modulus_es.envelope import Envelope
@@ -50,7 +50,8 @@ def glance(system: System) -> dict[str, Any] | None:
     types: dict[str, int] = {}
     type_ = numbered(types, seen.types)
     first, last = float(time[0]), float(time[-1])
-    x = np.rint((time - first) * (UNIT / max(last - first, 1.0))).astype("u4")
+    start, factor, knots = to_scale(first, last)
+    x = np.rint(start + (time - first) * factor).astype("u4")
     return {
         "version": 0,
         "counted": True,
@@ -60,7 +61,7 @@ def glance(system: System) -> dict[str, Any] | None:
         "cuts": (),
         "flow": last - first,
         **packed(lanes, {}, list(types), {
-            "knots": np.array([first, 0.0, 0.0, last, 1.0, 1.0]),
+            "knots": np.array(knots),
             "x": x,
             "lane": narrow(place[np.array(seen.lanes)[order]]),
             "kind": np.array(seen.kinds, "u1")[order],

@@ -18,6 +18,9 @@ UNIT = 1_000_000_000
 """How finely the axis is counted; 0 is its beginning, this its end."""
 
 _LONGEST = 200
+_NAME = 120
+_EDGE = 0.012
+"""What of the axis is left free at both ends of many marks: half a sign of the narrowest axis."""
 
 Part = list[Any]
 """A shape, [style, path, width], or a label, [style, x, y, text, anchor, fit]."""
@@ -76,8 +79,9 @@ def packed(
         "lanes": [
             {
                 "module": key(module),
-                "where": shown(module, 120),
-                "label": shown(handler, 120),
+                "where": shown(module, _NAME),
+                "label": shown(handler, _NAME),
+                "cut": [max(len(name) - _NAME, 0) for name in (module, handler)],
                 "handler": key(handler),
                 "rows": rows_of.get((module, handler), 1),
                 "node": "" if handler.startswith("(") else key(f"{module}/handler/{handler}"),
@@ -88,7 +92,7 @@ def packed(
         "types": [
             {
                 "name": key(name),
-                "label": shown(name, 120),
+                "label": shown(name, _NAME),
                 "nodes": [
                     key(f"contract/{name}"),
                     *(key(f"{held}/command/{name}") for held in modules),
@@ -109,6 +113,24 @@ def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """
     lives = [Life(lane, [index]) for index, lane in enumerate(lanes)]
     return lanes_of(lives, range(len(lives)))
+
+
+def to_scale(first: float, last: float) -> tuple[float, float, list[float]]:
+    """Where along the axis the first of many times is, how far a microsecond goes, and the knots.
+
+    Nothing is at the very edge, where half of its sign would be cut off. Where no
+    time passes, all is in the middle.
+
+    >>> to_scale(0.0, 0.0)
+    (500000000.0, 0.0, [0.0, 0.5, 1.0])
+    >>> start, factor, knots = to_scale(0.0, 2_000_000.0)
+    >>> start + 1_000_000.0 * factor, knots
+    (500000000.0, [0.0, 0.0, 0.012, 2000000.0, 0.988, 1.0])
+    """
+    if first == last:
+        return 0.5 * UNIT, 0.0, [first, 0.5, 1.0]
+    factor = (1 - 2 * _EDGE) * UNIT / (last - first)
+    return _EDGE * UNIT, factor, [first, 0.0, _EDGE, last, 1 - _EDGE, 1.0]
 
 
 def narrow(values: Any) -> Any:

@@ -70,6 +70,7 @@ function render({ model, el }) {
   let width = 600;
   let height = 0;
   let lanes = []; // those that are shown: {index, y, height}
+  let titles = []; // the names beside them: {made, text, cut}
   let yOf = new Map();
   let single = true;
   let nodes = new Map(); // mark -> its SVG group
@@ -158,19 +159,18 @@ function render({ model, el }) {
     single = !data.counted;
     lanes = [];
     names.replaceChildren(element("div", { class: "mes-axis-room" }));
+    titles = [];
     let y = TOP;
     let module = null;
     data.lanes.forEach((lane, index) => {
       if (used && !used.has(index)) return;
       if (lane.module !== module) {
         module = lane.module;
-        names.append(element("div", { class: "mes-module", title: lane.where }, lane.where || "(no module)"));
+        entitle("mes-module", lane.where, lane.where || "(no module)", lane.cut[0]);
         y += HEADING;
       }
       const tall = single ? lane.rows * ROW + 2 * PAD : COUNTS;
-      const name = element("div", { class: "mes-lane", title: `${lane.where} ${lane.label}` }, lane.label);
-      name.style.height = `${tall}px`;
-      names.append(name);
+      entitle("mes-lane", `${lane.where} ${lane.label}`, lane.label, lane.cut[1]).style.height = `${tall}px`;
       lanes.push({ index, y, height: tall });
       y += tall + 3;
     });
@@ -179,6 +179,7 @@ function render({ model, el }) {
     empty.textContent = shown ? `Nothing was delivered to ${filter.label} yet.` : "Nothing has happened yet.";
     height = y + 4;
     yOf = new Map(lanes.map((lane) => [lane.index, lane]));
+    abridge();
     plot.style.height = `${height}px`;
     canvas.hidden = single;
     held = single ? null : sorted(data, shown);
@@ -195,6 +196,23 @@ function render({ model, el }) {
     }
     build();
     paint();
+  }
+
+  function entitle(style, title, text, cut) {
+    const made = element("div", { class: style, title }, text);
+    names.append(made);
+    titles.push({ made, text, cut });
+    return made;
+  }
+
+  /** Names that are longer than the room beside the lanes say how much longer. */
+  function abridge() {
+    const fonts = {};
+    for (const { made, text, cut } of titles) {
+      const { font, paddingLeft } = (fonts[made.className] ??= getComputedStyle(made));
+      const room = made.clientWidth - parseFloat(paddingLeft);
+      if (room > 0) made.textContent = shortened(text, cut, room, font);
+    }
   }
 
   function sized() {
@@ -438,7 +456,11 @@ function render({ model, el }) {
     slider.setAttribute("aria-valuetext", text);
     dressed = false;
     paint();
-    // The picture comes first; counting what is where may wait for it.
+    tableLater();
+  }
+
+  /** The picture comes first; counting what is where may wait for it. */
+  function tableLater() {
     clearTimeout(tabling);
     tabling = setTimeout(() => requestAnimationFrame(() => { tabling = setTimeout(table, 0); }), 0);
   }
@@ -492,7 +514,7 @@ function render({ model, el }) {
     }
     const sums = data.states ? lookedUp() : workedOut();
     const rows = data.lanes.slice(0, MOST_ROWS).map((lane, index) => element("tr", {},
-      element("th", { scope: "row" }, `${lane.where} ${lane.label}`),
+      element("th", { scope: "row", title: `${lane.where} ${lane.label}` }),
       ...sums[index].map((sum) => element("td", { class: sum > 0 ? "mes-some" : "" }, sum.toLocaleString("en")))));
     const more = data.lanes.length - rows.length;
     if (more > 0) rows.push(element("tr", {}, element("th", { scope: "row" }, `and ${more.toLocaleString("en")} more lanes`)));
@@ -501,6 +523,14 @@ function render({ model, el }) {
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "outbox or inbox"),
         ...HEADS.map((head) => element("th", { scope: "col" }, head)))),
       element("tbody", {}, ...rows)));
+    const first = states.querySelectorAll("tbody th");
+    const { font, paddingLeft, paddingRight } = getComputedStyle(first[0]);
+    const room = first[0].clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    data.lanes.slice(0, MOST_ROWS).forEach(({ where, label, cut }, row) => {
+      const whole = `${where} ${label}`;
+      const module = room > 0 && shortened(whole, 0, room, font) !== whole ? shortened(where, cut[0], room / 2, font) : where;
+      first[row].textContent = `${module} ${shortened(label, cut[1], room - ruler.measureText(`${module} `).width, font)}`;
+    });
   }
 
   /** What Python counted, at the thousandth of the axis that the cursor has passed. */
@@ -707,6 +737,8 @@ function render({ model, el }) {
     if (plot.clientWidth > 0 && plot.clientWidth !== width) {
       width = plot.clientWidth;
       sized();
+      abridge();
+      tableLater();
     }
     paint();
   });

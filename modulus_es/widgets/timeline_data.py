@@ -15,7 +15,7 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, micros
 from modulus_es.widgets.columns import Columns, in_use
-from modulus_es.widgets.packing import UNIT, in_order, narrow, packed
+from modulus_es.widgets.packing import UNIT, in_order, narrow, packed, to_scale
 from modulus_es.widgets.states import counted_states
 
 SPANS_UP_TO = 600_000
@@ -137,10 +137,9 @@ class _Linear:
     def __init__(self, held: Mapping[str, Any], lanes: Iterable[tuple[str, str]]) -> None:
         begin, end = held["time"], held["end"]
         first, last = float(begin.min()), float(end.max())
-        factor = UNIT / max(last - first, 1.0)
-        self.x = np.rint((begin - first) * factor)
-        self.end = np.rint((end - first) * factor)
-        self.knots = [first, 0.0, 0.0, last, 1.0, 1.0]
+        start, factor, self.knots = to_scale(first, last)
+        self.x = np.rint(start + (begin - first) * factor)
+        self.end = np.rint(start + (end - first) * factor)
         self.flow = last - first
         # The marks are in order of time, so the lanes are in order of their first ones.
         self.lanes = in_order(lanes)

@@ -18,7 +18,7 @@ for (const name of ["alert", "confirm", "prompt"]) {
 IN_PAGE = """
 (root) => {
   const found = [];
-  const acting = "script, iframe, frame, object, embed, base, link[href], meta[http-equiv=refresh], form, input[onfocus]";
+  const acting = "script, iframe, frame, object, embed, base, link[href], meta[http-equiv=refresh], form, input[onfocus], mjx-container";
   for (const place of document.querySelectorAll(root)) {
     for (const element of [place, ...place.querySelectorAll("*")]) {
       if (element.matches(acting)) found.push(element.outerHTML.slice(0, 200));

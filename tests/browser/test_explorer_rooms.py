@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import cells
@@ -44,6 +45,10 @@ explorer
 FITS = """() => [...document.querySelectorAll('.mes-explorer, .mes-explorer .mes-bar, .mes-controls-area')]
     .filter((one) => one.scrollWidth > one.clientWidth + 1)
     .map((one) => one.className)"""  # noqa: E501
+WHOLE = """() => ['svg', 'text'].map((one) =>
+    document.querySelector(`.mes-graph .mes-scroll ${one}`).getBoundingClientRect().toJSON())"""
+NAMES = """() => [...document.querySelectorAll('.mes-names > [title], .mes-states th[title]')]
+    .map((one) => ({ text: one.textContent, whole: one.title, spills: one.scrollWidth > one.clientWidth }))"""  # noqa: E501
 READS = """() => {
     const graph = document.querySelector('.mes-graph .mes-scroll > svg');
     const heads = [...document.querySelectorAll('.mes-states thead th')];
@@ -86,6 +91,9 @@ def test_a_system_without_traffic_says_so(
     opened = sheet(cell).explored()
     assert "nothing yet" in opened.page.locator(".mes-reading").inner_text()
     assert "Nothing has happened yet" in opened.page.locator(".mes-timeline").inner_text()
+    if name == "empty":
+        graph, text = opened.ask(WHOLE)
+        assert graph["left"] <= text["left"] < text["right"] <= graph["right"]
     assert opened.violations(".mes-explorer") == []
     opened.shot(f"system-{name}")
 
@@ -94,4 +102,14 @@ def test_64_modules_and_long_names_are_shown_and_scroll(sheet: Callable[..., She
     opened = sheet(MANY).explored()
     assert opened.page.locator(".mes-module").count() == 64
     assert opened.ask(FITS) == []
+    opened.page.wait_for_selector(".mes-states table")
+    for name in opened.ask(NAMES):
+        assert not name["spills"]
+        cut = re.findall(r"… \+(\d+)", name["text"])
+        kept = re.sub(r"… \+\d+", "", name["text"])
+        if not name["text"].startswith("dep"):  # a lane, whose module stands above it
+            kept = f"{name['whole'].split(' ')[0]} {kept}"
+        assert len(kept) + sum(map(int, cut)) == len(name["whole"])
+    lanes = opened.page.locator(".mes-lane").all_inner_texts()
+    assert re.fullmatch(r"take_note_of_\w+… \+\d+", lanes[0])
     opened.shot("system-64-modules")
