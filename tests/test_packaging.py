@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +111,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [wheel] = (folder / "dist").glob("*.whl")
     venv.create(folder / "env", with_pip=False)
     python = folder / "env" / "bin" / "python"
-    # uv makes environments without pip; either can install into one that has none.
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
-    uv = [str(shutil.which("uv")), "pip", "install", "--python", str(python)]
-    install = [*(pip if find_spec("pip") else uv), "--quiet", "--no-deps", str(wheel)]
+    install = [*pip, "--quiet", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     # The dependencies are borrowed from here. A path added by a .pth file does not have its own
     # .pth files read, so the editable checkout does not come with them.

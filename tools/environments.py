@@ -5,7 +5,8 @@
     environments.py bench   .venv-bench with the package and what it is measured beside
 
 It reads build/pythons.txt, as tools/find-pythons.sh wrote it, and needs nothing but the
-standard library. `uv` does the work if it is there, `venv` and `pip` otherwise.
+standard library. `uv` does the work if it is there, `venv` and `pip` otherwise; for the gate,
+which needs several environments, pip fetches uv into build/uv first, if it can.
 """
 
 from __future__ import annotations
@@ -32,6 +33,17 @@ def fingerprint(python: str, extras: str, more: str) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
+def fetched_uv(python: str) -> str | None:
+    """The path of uv in build/uv; None where this Python has no pip, or pip finds no uv."""
+    folder = ROOT / "build" / "uv"
+    found = folder / "bin" / "uv"
+    if not found.is_file():
+        print("Fetching uv into build/uv: it is quicker at this than pip.", flush=True)
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--target"]
+        subprocess.run([*pip, str(folder), "uv"], cwd=ROOT, check=False)
+    return str(found) if found.is_file() else None
+
+
 def install(
     python: str, folder: Path, wanted: list[str], *, uv: str | None, compiled: bool
 ) -> None:
@@ -40,7 +52,7 @@ def install(
     inside = str(folder / "bin" / "python")
     if uv:
         pip = [uv, "pip", "install", "--quiet", "--python", inside]
-        commands = [[uv, "venv", "--quiet", "--python", python, str(folder)]]
+        commands = [[uv, "venv", "--quiet", "--seed", "--python", python, str(folder)]]
     else:
         pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
         pip += ["--prefer-binary", "--no-compile"]
@@ -63,6 +75,7 @@ def ensure(
     extras: str,
     requirements: Path | None = None,
     *,
+    uv: str | None,
     compiled: bool = True,
 ) -> None:
     """Make one environment, with the package editable, unless it is there and up to date.
@@ -74,11 +87,10 @@ def ensure(
     wanted = fingerprint(python, extras, more)
     if stamp.is_file() and stamp.read_text() == wanted:
         return
-    uv = shutil.which("uv")
     name = folder.relative_to(ROOT)
     print(
         f"Setting up {name} for Python {version} with {'uv' if uv else 'pip'}. "
-        "This takes a minute or two, and only the first time.",
+        f"This takes {'seconds' if uv else 'a minute or two'}, and only the first time.",
         flush=True,
     )
     started = time.monotonic()
@@ -86,7 +98,7 @@ def ensure(
     asked += ["--requirement", str(requirements)] if requirements else []
     try:
         install(python, folder, asked, uv=uv, compiled=compiled)
-    except subprocess.CalledProcessError:
+    except (subprocess.CalledProcessError, OSError):
         if not uv:
             raise
         print("uv could not do it; trying with venv and pip.", flush=True)
@@ -99,19 +111,20 @@ def main(which: str) -> int:
     """Make what is asked for; answer the process's exit status."""
     lines = (ROOT / "build" / "pythons.txt").read_text("utf-8").splitlines()
     (version, python), *others = (line.split(" ", 1) for line in lines)
+    uv = shutil.which("uv") or (fetched_uv(python) if which == "gate" else None)
 
     def make_others() -> None:
         for version, python in others:
-            ensure(version, python, ROOT / f".venv-{version}", "test", compiled=False)
+            ensure(version, python, ROOT / f".venv-{version}", "test", uv=uv, compiled=False)
 
     try:
         if which == "bench":
-            ensure(version, python, ROOT / ".venv-bench", "", PEERS)
+            ensure(version, python, ROOT / ".venv-bench", "", PEERS, uv=uv)
             return 0
         # pip computes on one core.
         with ThreadPoolExecutor(1) as pool:
             made = pool.submit(make_others) if which == "gate" else None
-            ensure(version, python, ROOT / ".venv", "dev")
+            ensure(version, python, ROOT / ".venv", "dev", uv=uv)
             if made is not None:
                 made.result()
     except subprocess.CalledProcessError as error:

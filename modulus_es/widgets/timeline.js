@@ -83,6 +83,7 @@ function render({ model, el }) {
   let waiting = 0;
   let coloured = false;
   let dressed = false; // whether the SVG marks show what is chosen and where the cursor is
+  let placed = ""; // what the SVG marks' places were worked out for
   let lives = null;
   let frames = 0;
   let tabling = 0;
@@ -207,10 +208,14 @@ function render({ model, el }) {
 
   /** Names that are longer than the room beside the lanes say how much longer. */
   function abridge() {
-    const fonts = {};
+    const rooms = {}; // of each class; to ask again after a change would lay the page out again
+    for (const { made } of titles) {
+      if (rooms[made.className]) continue;
+      const { font, paddingLeft } = getComputedStyle(made);
+      rooms[made.className] = [made.clientWidth - parseFloat(paddingLeft), font];
+    }
     for (const { made, text, cut } of titles) {
-      const { font, paddingLeft } = (fonts[made.className] ??= getComputedStyle(made));
-      const room = made.clientWidth - parseFloat(paddingLeft);
+      const [room, font] = rooms[made.className];
       if (room > 0) made.textContent = shortened(text, cut, room, font);
     }
   }
@@ -233,6 +238,7 @@ function render({ model, el }) {
     nodes = new Map();
     marks.replaceChildren();
     dressed = false;
+    placed = "";
     if (!single) {
       base.replaceChildren(); // the canvas has a ground of its own
       return;
@@ -278,6 +284,7 @@ function render({ model, el }) {
       if (single) {
         backdrop();
         place();
+        dress();
       } else scan();
       chain();
       pointer();
@@ -331,9 +338,11 @@ function render({ model, el }) {
     return found.length > 0 ? found : [[px(axis.place(first)), clock(first)]];
   }
 
+  /** Put the marks where they belong, if that has changed: what is set anew is painted anew. */
   function place() {
-    const cursor = model.get("cursor");
-    const chosen = model.get("chosen");
+    const here = `${from} ${to} ${width}`;
+    if (placed === here) return;
+    placed = here;
     for (const [mark, group] of nodes) {
       const x = px(u(mark));
       if (lasting(mark)) {
@@ -346,12 +355,21 @@ function render({ model, el }) {
           }
         } else child.setAttribute("d", `M${x} ${y}H${Math.max(end, x + 1)}`);
       } else group.setAttribute("transform", `translate(${x} ${rowY(mark)})`);
-      if (dressed) continue;
+    }
+  }
+
+  /** Let the marks show what is chosen, and which of them are later than the cursor. */
+  function dress() {
+    if (dressed) return;
+    dressed = true;
+    const cursor = model.get("cursor");
+    const chosen = model.get("chosen");
+    for (const [mark, group] of nodes) {
       group.classList.toggle("mes-later", cursor !== null && u(mark) > cursor);
       group.classList.toggle("mes-on", family !== null && family[data.message[mark]] === 1);
-      group.setAttribute("aria-pressed", String(chosen === mark));
+      const pressed = String(chosen === mark);
+      if (group.getAttribute("aria-pressed") !== pressed) group.setAttribute("aria-pressed", pressed);
     }
-    dressed = true;
     root.classList.toggle("mes-lit", family !== null);
   }
 

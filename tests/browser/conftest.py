@@ -41,13 +41,19 @@ def browser(server: Server) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def page(server: Server, browser: Any) -> Iterator[Sheet]:
+def context(browser: Any) -> Iterator[Any]:
+    """What JupyterLab's pages have together: what the first has fetched, the others have."""
+    made = browser.new_context(viewport=SIZE, color_scheme="light")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def page(server: Server, context: Any) -> Sheet:
     """A notebook that is open for all tests that need no page and no kernel of their own."""
-    context = browser.new_context(viewport=SIZE)
     opened = Sheet(context.new_page(), server, write(server.notebooks / "sheet.ipynb"))
     opened.listen()
-    yield opened.open()
-    context.close()
+    return opened.open()
 
 
 @pytest.fixture
@@ -70,24 +76,23 @@ def shop(page: Sheet) -> Iterator[Sheet]:
 
 @pytest.fixture
 def notebook(
-    server: Server, browser: Any, request: pytest.FixtureRequest
+    server: Server, context: Any, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Notebook]]:
     """Open notebooks of the given cells; no error and no request to elsewhere may come of it."""
     opened: list[Notebook] = []
 
-    def open_(*cells: str, theme: str = "light", path: Path | None = None) -> Notebook:
-        context = browser.new_context(viewport=SIZE, color_scheme=theme)
+    def open_(*cells: str, path: Path | None = None) -> Notebook:
         name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}-{len(opened)}.ipynb"
         path = path or write(server.notebooks / name, *cells)
         made = Notebook(context.new_page(), server, path)
         made.listen()
         opened.append(made)
-        return made.open(theme=theme)
+        return made.open()
 
     yield open_
     kernels = [made.kernel_id() for made in opened]
     for made in opened:
-        made.page.context.close()
+        made.page.close()
     server.end_kernels(*kernels)
     for made in opened:
         made.check()

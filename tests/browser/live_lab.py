@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-quic --no-first-run
     --disable-background-networking --disable-component-update --disable-sync
 """.split()
+FLAGS.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")  # nothing leaves
+PAGES = count()
 
 READY = f"""
     {WITHIN}
@@ -194,15 +197,12 @@ class Notebook:
         self.page.on("console", self._console)
         self.page.on("websocket", self._socket)
 
-        def watch(route: Any) -> None:
-            url = route.request.url
-            if url.startswith((self.server.url, "data:", "blob:")):
-                route.continue_()
-            else:
-                self.abroad.append(url)
-                route.abort()
+        # To hold each request up would keep the browser from its cache.
+        self.page.on("request", self._asked)
 
-        self.page.route("**/*", watch)
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.server.url, "data:", "blob:")):
+            self.abroad.append(request.url)
 
     def _socket(self, socket: Any) -> None:
         # The server has a socket of its own for news of its files.
@@ -217,7 +217,9 @@ class Notebook:
 
     def open(self, *, theme: str = "light") -> Self:
         """Show it, as JupyterLab does when somebody opens a link to it."""
-        self.page.goto(f"{self.server.url}/doc/tree/{self.path.name}?reset", timeout=60_000)
+        # Pages of one workspace would send each other away.
+        place = f"/doc/workspaces/page-{next(PAGES)}/tree/{self.path.name}"
+        self.page.goto(f"{self.server.url}{place}?reset", timeout=60_000)
         self.ready()
         if theme == "dark":
             self.theme("JupyterLab Dark")
