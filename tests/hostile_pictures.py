@@ -72,11 +72,11 @@ def graph(texts: Sequence[str]) -> HandlerGraph:
 
 
 def marks(texts: Sequence[str]) -> list[Mark]:
-    """A mark for every four of them, with each of these somewhere, as a mark has text."""
+    """A mark for every four of them, each of which is shown, as a mark has so many texts."""
     return [
         Mark(
             START + timedelta(seconds=i), START + timedelta(seconds=i + 1), texts[i // 10], one,
-            KINDS[i % len(KINDS)], two, three, i % 3, two, one, four, three,
+            KINDS[i % len(KINDS)], two, two, i % 3, three, one, three, four,
         )
         for i, (one, two, three, four) in enumerate(together(texts, 4))
     ]  # fmt: skip
@@ -93,11 +93,11 @@ def sequence(texts: Sequence[str]) -> SequenceDiagram:
 
 
 def catalogue(texts: Sequence[str]) -> Catalogue:
-    """A contract for each of them."""
+    """A contract for every five of them, each of which is shown."""
     return Catalogue(
         Contract(
-            text, 1, (Field(text, text),), {text: (Field(text, text),)}, {text: {text: text}},
-            (text,), ((text, text),), text, {"title": text, text: [text]},
+            one, 1, (Field(two, three),), {three: (Field(four, five),)}, {five: {one: two}},
+            (four,), ((five, one),), two, {"title": three, four: [five]},
         )
-        for text in texts
+        for one, two, three, four, five in together(texts, 5)
     )  # fmt: skip

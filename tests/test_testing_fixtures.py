@@ -57,7 +57,7 @@ def test_a_project_s_tests_have_a_system_and_may_be_async(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     ran = subprocess.run(
-        [*command, "-p", "no:anydi", str(tmp_path)],
+        [*command, "-p", "no:anydi", "-p", "no:nbval", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 WHEEL = ROOT / "tests" / "test_packaging.py"
 LONGEST = 1500  # seconds; on two cores that nobody else uses, the longest step takes a fifth
 RUNNING: set[subprocess.Popen[str]] = set()
+# Where JupyterLab is installed, this plugin takes four seconds to import, in each process.
+ALONE = ["-p", "no:nbval"]
+COMPARED = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
 # Some of the slow tests take half a minute each, and they stand in few files.
 BALANCED = ["-n", "2", "--dist", "worksteal"]
@@ -113,39 +116,39 @@ def steps(*, quick: bool) -> list[Step]:
         Step("format", [here, "-m", "ruff", "format", "--check", "."]),
     ]
     types = [here, "-m", "mypy"]
+    pytest = ["-m", "pytest", *ALONE]
     if quick:
-        quick_tests = [here, "-m", "pytest", *PARALLEL, *STEADY, *FEWER, *THOROUGH]
+        quick_tests = [here, *pytest, *PARALLEL, *STEADY, *FEWER, *THOROUGH]
         title = f"tests and doctests, Python {version}, quick ones"
         return [*checks, Step("types", types), Step(title, quick_tests)]
-    pytest = [here, "-m", "pytest"]
-    nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
+    nbval = ["-m", "pytest", *COMPARED]
     scripts = "scripts, for the browser"
     checks += [
         Step(scripts, [here, "tools/browser_scripts.py"], beside=True),
         Step("types", types, beside=True),
         Step("the main job", [here, "tools/demo.py"], beside=True),
-        Step("the wheel, outside the checkout", [*pytest, str(WHEEL)], beside=True),
-        Step(f"notebooks, Python {version}", [*pytest, *nbval], beside=True),
+        Step("the wheel, outside the checkout", [here, *pytest, str(WHEEL)], beside=True),
+        Step(f"notebooks, Python {version}", [here, *nbval], beside=True),
     ]
     for number, name in enumerate(others):
-        other = [str(ROOT / f".venv-{name}" / "bin" / "python"), "-m", "pytest"]
-        tests = [*other, *STEADY, *FEWER]
+        other = str(ROOT / f".venv-{name}" / "bin" / "python")
+        tests = [other, *pytest, *STEADY, *FEWER]
         if number:
             title = f"what reads definitions, Python {name}"
             checks.append(Step(title, [*tests, *VERSIONED], beside=True))
         else:
             title = f"tests and doctests, Python {name}"
             checks.append(Step(title, [*tests, *ANYWHERE], beside=True))
-        checks.append(Step(f"notebooks, Python {name}", [*other, *nbval], beside=True))
+        checks.append(Step(f"notebooks, Python {name}", [other, *nbval], beside=True))
     if shutil.which("chromium"):
-        browser = [*pytest, *BROWSER, "-o", "cache_dir=build/pytest-browser"]
+        browser = [here, *pytest, *BROWSER, "-o", "cache_dir=build/pytest-browser"]
         title = "the explorer in a browser"
         checks.append(Step(title, browser, needs=scripts, again=("--last-failed",)))
     else:
         print("There is no chromium here, so the explorer is not tried in a browser.")
     title = f"tests and doctests, Python {version}"
-    checks.append(Step(title, [*pytest, *PARALLEL, *STEADY]))
-    slow = [*pytest, *BALANCED, *SLOW, *files_of_slow_tests()]
+    checks.append(Step(title, [here, *pytest, *PARALLEL, *STEADY]))
+    slow = [here, *pytest, *BALANCED, *SLOW, *files_of_slow_tests()]
     checks.append(Step("kills, interrupts and live kernels", slow))
     return checks
 

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cells
-from live_lab import CHROMIUM, FLAGS, Notebook, Server, Sheet, write
+from live_lab import CHROMIUM, FLAGS, Notebook, Server, Sheet
+from notebook_files import write
 
 SIZE = {"width": 1200, "height": 2300}
 """Of a page, in pixels: high enough for an explorer to be seen at once."""

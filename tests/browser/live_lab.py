@@ -16,7 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-import nbformat
 from asking import WITHIN, ask, sees
 from sentinel import INIT
 
@@ -374,12 +373,3 @@ def photograph(place: Any, name: str, **options: Any) -> None:
     """Keep a picture of a part of a page, or of a page, for somebody to look at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     place.screenshot(path=SHOTS / f"{name}.png", animations="disabled", **options)
-
-
-def write(path: Path, *cells: str) -> Path:
-    """A notebook of code cells."""
-    notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(source.strip()) for source in cells]
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(notebook, path)
-    return path

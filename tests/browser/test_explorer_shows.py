@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import cells
-import nbformat
 import pytest
 from live_lab import Notebook, Sheet
+from notebook_files import code_cells
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -67,25 +66,21 @@ def test_hovering_moving_and_zooming_send_nothing_to_the_kernel(shop: Sheet) -> 
     assert shop.sent == []
 
 
-def test_what_is_saved_is_pictures_for_every_reader(notebook: Open) -> None:
-    opened = notebook(cells.SHOP, cells.RUN, cells.EXPLORE)
-    for index in range(3):
-        opened.run(index)
-    opened.page.wait_for_selector(".mes-explorer[data-ready]")
-    opened.save()
-    saved = nbformat.read(opened.path, as_version=4)
-    [output] = saved.cells[2].outputs
+def test_what_is_saved_is_pictures_for_every_reader(shop: Sheet, notebook: Open) -> None:
+    shop.save()
+    saved = shop.path.read_text("utf-8")
+    [output] = code_cells(shop.path)[2]["outputs"]
     assert sorted(output["data"]) == ["image/png", "text/html", "text/plain"]
-    assert "widget" not in json.dumps(saved).replace("widgets.explorer", "")
+    assert "widget" not in saved.replace("widgets.explorer", "")
 
     # A reader who does not trust it, because it was written elsewhere, has a kernel that knows
     # nothing; the one who ran it trusts it, and his kernel may have gone as well.
-    opened.server.end_kernels(opened.kernel_id())
-    copy = opened.path.with_name("from-a-stranger.ipynb")
-    saved.metadata["author"] = "somebody else"
-    nbformat.write(saved, copy)
+    stranger = json.loads(saved)
+    stranger["metadata"]["author"] = "somebody else"
     is_trusted = "() => jupyterapp.shell.currentWidget.content.widgets[2].model.trusted"
-    for path, trusted in ((opened.path, True), (copy, False)):
+    for name, content, trusted in (("own", saved, True), ("stranger", json.dumps(stranger), False)):
+        path = shop.path.with_name(f"from-{name}.ipynb")
+        path.write_text(content, "utf-8")
         again = notebook(path=path)
         assert again.ask(is_trusted) is trusted
         pictures(again)

@@ -13,14 +13,15 @@ from sentinel import Sentinel
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-# Every picture is drawn, and nothing but pictures has an address.
-DRAWN = """
+# Every picture can be read: of one that is no SVG nothing has a size.
+READ = """
 async () => {
-  const wrong = [];
-  for (const image of document.images) await image.decode().catch((error) => wrong.push(String(error)));
-  return [document.images.length, wrong];
+  const images = [...document.images];
+  await Promise.all(images.filter((image) => !image.complete).map((image) =>
+    new Promise((go) => { image.onload = image.onerror = go; })));
+  return images.map((image) => image.naturalWidth > 100);
 }
-"""  # noqa: E501
+"""
 
 
 @pytest.fixture
@@ -40,10 +41,10 @@ def outputs(texts: list[str]) -> str:
 def test_nothing_of_ten_thousand_hostile_strings_acts_in_an_output(watched: Sentinel) -> None:
     for texts in chunks(1000):
         watched.page.set_content(f"<main>{outputs(texts)}</main>")
-        assert ask(watched.page, DRAWN) == [3, []]
+        assert ask(watched.page, READ) == [True, True, True]
         # The page is as it was written: no string closed what it stands in.
         assert watched.page.locator("body > *").count() == 1
-        assert watched.page.locator("main > table > tbody > tr").count() == len(texts)
+        assert watched.page.locator("main > table > tbody > tr").count() == len(texts) // 5
         assert watched.made("main") == []
     assert watched.did == []
 

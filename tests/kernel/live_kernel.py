@@ -12,8 +12,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, Self
 
-import nbformat
-from jupyter_client.manager import KernelManager
+from notebook_files import code_cells
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -48,6 +47,8 @@ class Kernel:
     """A running kernel; `run` runs one cell and waits for it."""
 
     def __init__(self) -> None:
+        from jupyter_client.manager import KernelManager  # which takes seconds to import
+
         self._manager = KernelManager(kernel_name="python3")
 
     def __enter__(self) -> Self:
@@ -129,11 +130,9 @@ def _note(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
 
 def cells_of(path: Path) -> list[tuple[str, bool]]:
     """The code cells of a notebook, and whether each says that it raises."""
-    notebook = nbformat.read(path, as_version=4)
     return [
-        (cell.source, "raises-exception" in cell.metadata.get("tags", []))
-        for cell in notebook.cells
-        if cell.cell_type == "code"
+        (cell["source"], "raises-exception" in cell["metadata"].get("tags", []))
+        for cell in code_cells(path)
     ]
 
 
