@@ -31,8 +31,9 @@ RUNNING: set[subprocess.Popen[str]] = set()
 ALONE = ["-p", "no:nbval"]
 COMPARED = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "notebooks"]
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
-# Some of the slow tests take half a minute each, and they stand in few files.
-BALANCED = ["-n", "2", "--dist", "worksteal"]
+# Some of the slow tests take half a minute each, and they stand in few files, of which the names
+# come first: each is begun when somebody is free, and none is left to the end.
+BALANCED = ["-n", "2", "--dist", "load", "--maxschedchunk", "1"]
 STEADY = ["-m", "not slow"]
 # What takes seconds and kills processes, interrupts cells or starts kernels, once. Each test is
 # named when it is done: whoever looks at a run that hangs wants to know where.

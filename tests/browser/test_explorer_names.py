@@ -18,7 +18,7 @@ sys.path.insert(0, {TESTS!r})
 from hostile_pictures import chunks, graph, timeline
 from modulus_es.widgets.explorer import Explorer
 
-batches = list(chunks(1000))
+batches = list(chunks(2000))
 shown = batches[0]
 explorer = Explorer(None, lambda: graph(shown), lambda: timeline(shown))
 explorer
@@ -57,9 +57,9 @@ def test_ten_thousand_hostile_names_and_errors_act_in_no_explorer(
             "(label) => document.querySelector('.mes-marks').getAttribute('aria-label') === label",
             opened.value("explorer.timeline_view.data['alt']"),
         )
-        assert opened.ask(VISIT, [True, 50])[0] == 250
+        assert opened.ask(VISIT, [True, 50])[0] == 500
         count, chosen = opened.ask(VISIT, [False, 150])
-        assert count == 334
+        assert count == 667
         # What was clicked is told beside what is asked, and may come after it.
         opened.until("explorer.graph_view.selected", lambda value, last=chosen: value == last)
         assert made(opened.page, ".mes-explorer") == []

@@ -71,9 +71,14 @@ class Kernel:
         *,
         interrupt_after: float | None = None,
         interrupt_at: str | None = None,
+        insist_after: float | None = None,
         timeout: float = 120,
     ) -> Outcome:
-        """Run a cell; interrupt it so many seconds after it began, or printed ``interrupt_at``."""
+        """Run a cell; interrupt it so many seconds after it began, or printed ``interrupt_at``.
+
+        Interrupt it again each time that it goes on for ``insist_after`` seconds: as a person would
+        where Python was just finalising something, and told nobody what was raised there.
+        """
         client, outcome = self._client, Outcome()
         asked = client.execute(code)
         due = None if interrupt_after is None else time.monotonic() + interrupt_after
@@ -83,7 +88,8 @@ class Kernel:
         while True:
             if due is not None and time.monotonic() >= due:
                 self._manager.interrupt_kernel()
-                interrupted, due = time.monotonic(), None
+                interrupted = time.monotonic()
+                due = None if insist_after is None else interrupted + insist_after
             wait = (due if due is not None else until) - time.monotonic()
             try:
                 message = client.get_iopub_msg(timeout=max(0.0, min(wait, 5.0)))
