@@ -21,9 +21,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
+sys.path[:0] = [str(ROOT / "tests" / "browser"), str(ROOT / "tests")]
 
-from live_lab import CHROMIUM, FLAGS, Notebook, Server, write  # noqa: E402
+from live_lab import CHROMIUM, FLAGS, Notebook, Server  # noqa: E402
+from notebook_files import write  # noqa: E402
 
 SYSTEM = """
 from time import process_time
