@@ -62,15 +62,21 @@ function drawn(part) {
 const ruler = document.createElement("canvas").getContext("2d");
 
 /**
- * As much of a text as there is room for, in pixels, and how many characters more it has, as the
- * pictures cut theirs. `cut` says how many are missing already, which the text's end tells then.
+ * As much of a text as there is room for, in pixels, and how many characters more it has. Its end
+ * stays too, by which long names differ, unless that is among the `cut` ones that are missing
+ * already, as the text's end tells then.
  */
 function shortened(text, cut, room, font) {
   ruler.font = font;
   const fits = (one) => ruler.measureText(one).width <= room;
   if (fits(text)) return text;
   const whole = [...(cut ? text.slice(0, text.lastIndexOf("\u2026")) : text)];
-  const said = (many) => `${whole.slice(0, many).join("")}\u2026 +${whole.length - many + cut}`;
+  const said = (many) => {
+    const tail = cut ? 0 : Math.floor(many / 3);
+    const missing = `\u2026 +${whole.length - many + cut}`;
+    const head = whole.slice(0, many - tail).join("");
+    return tail ? `${head}${missing} \u2026${whole.slice(-tail).join("")}` : `${head}${missing}`;
+  };
   let [low, high] = [0, whole.length];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
