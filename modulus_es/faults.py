@@ -130,8 +130,13 @@ class Network:
         self._changed()
 
     def heal(self, module: str | Module | None = None, other: str | Module | None = None) -> None:
-        """Mend the cut between two modules, all cuts of one, or every cut."""
-        wanted = {_named(each, self._modules) for each in (module, other) if each is not None}
+        """Mend the cut between two modules, all cuts of one, or every cut.
+
+        Raises `ValueError` for a name that no module and no cut has.
+        """
+        cut = sorted(frozenset().union(*self._cuts))
+        known = self._modules and dict.fromkeys([*self._modules, *cut])
+        wanted = {_named(each, known) for each in (module, other) if each is not None}
         self._cuts = {cut for cut in self._cuts if not wanted <= cut}
         self._changed()
 

@@ -285,6 +285,16 @@ def test_a_module_that_there_is_not_is_told_with_what_was_perhaps_meant(fault: s
     assert repr(system.faults) == "Faults(none)"
 
 
+def test_a_cut_that_was_made_before_there_were_modules_can_be_mended() -> None:
+    system = System(seed=7)
+    system.network.partition("orders", "later")
+    system.module("orders")
+    with pytest.raises(ValueError, match="no module 'x'; the modules are orders, later$"):
+        system.network.heal("x")
+    system.network.heal("later")
+    assert system.network.perfect
+
+
 async def test_a_module_may_be_given_as_itself() -> None:
     system, sender, hearers = world()
     hearer = hearers[0]

@@ -43,8 +43,8 @@ class Catalogue:
     OrderCreated, version 1
       total: int
       published by nobody; consumed by nobody
-    >>> catalogue.to_html().count("<tr>")
-    2
+    >>> catalogue.to_html()[:53]
+    '<table class="mathjax_ignore tex2jax_ignore"><caption'
     """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:

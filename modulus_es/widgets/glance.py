@@ -10,7 +10,7 @@ import numpy as np
 
 from modulus_es.views.marks import KINDS, OUTBOX, UNREADABLE
 from modulus_es.widgets.columns import numbered
-from modulus_es.widgets.packing import in_order, narrow, packed, to_scale
+from modulus_es.widgets.packing import in_order, linear, narrow, packed
 
 if TYPE_CHECKING:
     from modulus_es.envelope import Envelope
@@ -50,7 +50,7 @@ def glance(system: System) -> dict[str, Any] | None:
     types: dict[str, int] = {}
     type_ = numbered(types, seen.types)
     first, last = float(time[0]), float(time[-1])
-    start, factor, knots = to_scale(first, last)
+    start, factor, knots = linear(first, last)
     x = np.rint(start + (time - first) * factor).astype("u4")
     return {
         "version": 0,

@@ -115,15 +115,15 @@ def in_order(lanes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return lanes_of(lives, range(len(lives)))
 
 
-def to_scale(first: float, last: float) -> tuple[float, float, list[float]]:
+def linear(first: float, last: float) -> tuple[float, float, list[float]]:
     """Where along the axis the first of many times is, how far a microsecond goes, and the knots.
 
     Nothing is at the very edge, where half of its sign would be cut off. Where no
     time passes, all is in the middle.
 
-    >>> to_scale(0.0, 0.0)
+    >>> linear(0.0, 0.0)
     (500000000.0, 0.0, [0.0, 0.5, 1.0])
-    >>> start, factor, knots = to_scale(0.0, 2_000_000.0)
+    >>> start, factor, knots = linear(0.0, 2_000_000.0)
     >>> start + 1_000_000.0 * factor, knots
     (500000000.0, [0.0, 0.0, 0.012, 2000000.0, 0.988, 1.0])
     """

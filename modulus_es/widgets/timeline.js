@@ -546,8 +546,12 @@ function render({ model, el }) {
     const room = first[0].clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
     data.lanes.slice(0, MOST_ROWS).forEach(({ where, label, cut }, row) => {
       const whole = `${where} ${label}`;
-      const module = room > 0 && shortened(whole, 0, room, font) !== whole ? shortened(where, cut[0], room / 2, font) : where;
-      first[row].textContent = `${module} ${shortened(label, cut[1], room - ruler.measureText(`${module} `).width, font)}`;
+      if (room <= 0 || shortened(whole, 0, room, font) === whole) first[row].textContent = whole;
+      else {
+        const module = shortened(where, cut[0], room / 2, font);
+        const rest = room - ruler.measureText(`${module} `).width;
+        first[row].textContent = `${module} ${shortened(label, cut[1], rest, font)}`;
+      }
     });
   }
 
@@ -751,12 +755,16 @@ function render({ model, el }) {
     coloured = false;
     paint();
   });
+  let seen = -1; // the width of the plot, 0 while nobody can see it
   const resized = new ResizeObserver(() => {
-    if (plot.clientWidth > 0 && plot.clientWidth !== width) {
-      width = plot.clientWidth;
-      sized();
-      abridge();
-      tableLater();
+    if (plot.clientWidth !== seen) {
+      seen = plot.clientWidth;
+      if (seen > 0) {
+        width = seen;
+        sized();
+        abridge();
+        tableLater();
+      }
     }
     paint();
   });

@@ -15,7 +15,7 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.views.timeline_scene import LIMIT
 from modulus_es.views.timescale import TimeScale, micros
 from modulus_es.widgets.columns import Columns, in_use
-from modulus_es.widgets.packing import UNIT, in_order, narrow, packed, to_scale
+from modulus_es.widgets.packing import UNIT, in_order, linear, narrow, packed
 from modulus_es.widgets.states import counted_states
 
 SPANS_UP_TO = 600_000
@@ -137,7 +137,7 @@ class _Linear:
     def __init__(self, held: Mapping[str, Any], lanes: Iterable[tuple[str, str]]) -> None:
         begin, end = held["time"], held["end"]
         first, last = float(begin.min()), float(end.max())
-        start, factor, self.knots = to_scale(first, last)
+        start, factor, self.knots = linear(first, last)
         self.x = np.rint(start + (begin - first) * factor)
         self.end = np.rint(start + (end - first) * factor)
         self.flow = last - first

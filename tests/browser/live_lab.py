@@ -214,14 +214,12 @@ class Notebook:
         if message.type == "error":
             self.errors.append(f"{message.text} {message.location.get('url', '')}")
 
-    def open(self, *, theme: str = "light") -> Self:
+    def open(self) -> Self:
         """Show it, as JupyterLab does when somebody opens a link to it."""
         # Pages of one workspace would send each other away.
         place = f"/doc/workspaces/page-{next(PAGES)}/tree/{self.path.name}"
         self.page.goto(f"{self.server.url}{place}?reset", timeout=60_000)
         self.ready()
-        if theme == "dark":
-            self.theme("JupyterLab Dark")
         return self
 
     def ask(

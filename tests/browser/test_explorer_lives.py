@@ -40,6 +40,15 @@ def test_what_happens_in_another_cell_is_shown_at_once(shop: Sheet) -> None:
     shop.page.locator("[aria-label='PlaceOrder (command · 4) in orders']").wait_for()
 
 
+def test_what_happens_while_nobody_can_see_it_is_shown_afterwards(shop: Sheet) -> None:
+    shop.ask("document.querySelector('.mes-explorer').style.display = 'none'")
+    shop.say("await system.send(PlaceOrder(Decimal(7)))\nawait system.run()")
+    shop.sees("document.querySelector('.mes-states tbody td:nth-child(5)').textContent === '4'")
+    shop.ask("document.querySelector('.mes-explorer').style.display = ''")
+    shop.sees("document.querySelector('.mes-states tbody th').textContent === 'orders place_order'")
+    assert shop.page.locator(".mes-lane").first.inner_text() == "place_order"
+
+
 @pytest.fixture
 def slow_page(sheet: Callable[..., Sheet], page: Sheet) -> Iterator[Callable[..., Sheet]]:
     """The page, as if anywidget's two seconds were over before the views' modules are there."""
