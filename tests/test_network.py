@@ -289,7 +289,7 @@ def test_a_cut_that_was_made_before_there_were_modules_can_be_mended() -> None:
     system = System(seed=7)
     system.network.partition("orders", "later")
     system.module("orders")
-    with pytest.raises(ValueError, match="no module 'x'; the modules are orders, later$"):
+    with pytest.raises(ValueError, match=r"no module 'x'; the modules are orders, later$"):
         system.network.heal("x")
     system.network.heal("later")
     assert system.network.perfect
