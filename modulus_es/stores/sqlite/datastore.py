@@ -22,7 +22,7 @@ from modulus_es.stores.sqlite.failures import (
     translated,
 )
 from modulus_es.stores.sqlite.interrupts import HeldOff
-from modulus_es.stores.sqlite.reading import fetch
+from modulus_es.stores.sqlite.reading import Row, fetch
 from modulus_es.stores.sqlite.transaction import Transaction
 from modulus_es.stores.sqlite.url import Place
 
@@ -153,7 +153,7 @@ class Datastore(SQLiteDatastore):
             deadline = deadline or monotonic() + self.place.timeout
             self._wait(BusyError(here=False), deadline, None)
 
-    def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows that one statement finds."""
         return self.read(lambda connection: fetch(connection, sql, parameters))
 

@@ -11,14 +11,16 @@ from modulus_es.errors import LeaseLostError
 from modulus_es.stores.port import Handled, InboxRow, Receipt
 from modulus_es.stores.sqlite.inbox_sql import InboxSQL
 from modulus_es.stores.sqlite.names import Names
+from modulus_es.stores.sqlite.reading import Row
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
     headers,
+    in_a_row,
     in_order,
     inbox_row,
     micros,
-    numbered,
+    mine,
     pages,
     selecting,
     unreadable_delivery,
@@ -51,22 +53,15 @@ class Inbox:
             envelope = receipt.envelope
             said = headers(envelope)
             for handler, ordered in receipt.handlers:
-                values = (
-                    envelope.source,
-                    envelope.message_id,
-                    handler,
-                    envelope.kind,
-                    envelope.type,
-                    envelope.version,
-                    envelope.key,
-                    envelope.position,
-                    said,
-                    envelope.body,
-                    stamp,
-                    ordered,
-                )
-                if not cursor.execute(self._sql.insert, numbered(values)).rowcount:
-                    cursor.execute(self._sql.repeated, values[:3])
+                key, position = envelope.key, envelope.position
+                who = (envelope.source, envelope.message_id, handler)
+                what = (envelope.kind, envelope.type, envelope.version, key, position)
+                found = (said, envelope.body, stamp, stamp, ordered)
+                lane = (ordered, handler, key)
+                order = (position, position, envelope.source, handler, key)
+                values = (*who, *what, *found, *lane, *order, *who)
+                if not cursor.execute(self._sql.insert, values).rowcount:
+                    cursor.execute(self._sql.repeated, who)
                     repeated.append((envelope.message_id, handler))
         return repeated
 
@@ -74,22 +69,12 @@ class Inbox:
         self, cursor: sqlite3.Cursor, envelope: Envelope, error: str, now: datetime
     ) -> None:
         """Keep a message that nobody can read."""
-        values = (
-            envelope.source,
-            envelope.message_id,
-            "",
-            envelope.kind,
-            envelope.type,
-            envelope.version,
-            envelope.key,
-            envelope.position,
-            headers(envelope),
-            envelope.body,
-            micros(now),
-            error,
-        )
-        if not cursor.execute(self._sql.insert_dead, numbered(values)).rowcount:
-            cursor.execute(self._sql.repeated, values[:3])
+        who = (envelope.source, envelope.message_id, "")
+        what = (envelope.kind, envelope.type, envelope.version, envelope.key, envelope.position)
+        stamp = micros(now)
+        found = (headers(envelope), envelope.body, stamp, stamp, error, stamp)
+        if not cursor.execute(self._sql.insert_dead, (*who, *what, *found, *who)).rowcount:
+            cursor.execute(self._sql.repeated, who)
 
     def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
         """Whether a delivery to one of these handlers is to be looked at."""
@@ -121,7 +106,8 @@ class Inbox:
                 if len(claimed) == limit:
                     break
         written, stamp = self._owners.written(owner), micros(until)
-        cursor.executemany(self._sql.claim, [(written, stamp, row.position) for row in claimed])
+        runs = [(written, stamp, run[0].position, run[-1].position) for run in in_a_row(claimed)]
+        cursor.executemany(self._sql.claim, runs)
         for row in altered:
             cursor.execute(self._sql.bury_altered, (row.last_error, micros(now), row.position))
             self._go_on(cursor, row)
@@ -194,7 +180,8 @@ class Inbox:
             return []
         if row.ordered:
             self._go_on(cursor, row)
-            cursor.execute(self._sql.demote, numbered((row.handler, row.envelope.key)))
+            lane = (row.handler, row.envelope.key)
+            cursor.execute(self._sql.demote, (*lane, *lane))
         return [row]
 
     def forget(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
@@ -229,14 +216,14 @@ class Inbox:
 
     def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
         if row.ordered:
-            cursor.execute(self._sql.promote, numbered((row.handler, row.envelope.key)))
+            cursor.execute(self._sql.promote, (row.handler, row.envelope.key))
 
     def _waiting(self, select: Select, handlers: frozenset[str]) -> Iterator[InboxRow]:
         """The first of each lane, in order of position, fetched as far as it is read."""
         each = (pages(select, self._sql.of_handler, name) for name in handlers)
         return map(self._read, in_order(each))
 
-    def _read(self, row: sqlite3.Row) -> InboxRow:
+    def _read(self, row: Row) -> InboxRow:
         try:
             return inbox_row(row, self._owners)
         except Exception as error:
@@ -251,12 +238,7 @@ class Inbox:
         owner: str,
         rows: Sequence[InboxRow],
     ) -> list[InboxRow]:
-        written = self._owners.written(owner)
-        return [
-            row
-            for row in rows
-            if cursor.execute(statement, (*values, row.position, written)).rowcount
-        ]
+        return mine(cursor, self._sql.held, statement, values, self._owners.written(owner), rows)
 
 
 def _due(row: InboxRow, owner: str, now: datetime) -> datetime | None:

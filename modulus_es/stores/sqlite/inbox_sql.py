@@ -8,17 +8,19 @@ from modulus_es.stores.sqlite.names import Statements
 class InboxSQL(Statements):
     """The statements over one inbox."""
 
+    # Parameters are said again where they are needed again: Python looks each name up for each
+    # row, and takes SQLite's own ``?1`` for a name since 3.12.
     insert = (
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
         "headers, body, received_at, available_at, ordered, ready, out_of_order) "
-        "SELECT :p1, :p2, :p3, :p4, :p5, :p6, :p7, :p8, :p9, :p10, :p11, :p11, :p12, "
-        ":p12 = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = :p3 AND key = :p7 "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "? = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ? AND key = ? "
         "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
-        ":p8 > 0 AND :p8 < coalesce((SELECT max(sent_position) FROM $inbox "
-        "WHERE source = :p1 AND handler = :p3 AND key = :p7), 0) "
+        "? > 0 AND ? < coalesce((SELECT max(sent_position) FROM $inbox "
+        "WHERE source = ? AND handler = ? AND key = ?), 0) "
         # Not ON CONFLICT, which would use up a position.
         "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
-        "WHERE source = :p1 AND message_id = :p2 AND handler = :p3)"
+        "WHERE source = ? AND message_id = ? AND handler = ?)"
     )
     repeated = (
         "UPDATE $inbox SET duplicates = duplicates + 1 "
@@ -28,9 +30,8 @@ class InboxSQL(Statements):
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
         "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
         "dead_at) "
-        "SELECT :p1, :p2, :p3, :p4, :p5, :p6, :p7, :p8, :p9, :p10, :p11, :p11, 1, 0, :p12, :p11 "
-        "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
-        "WHERE source = :p1 AND message_id = :p2 AND handler = :p3)"
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ? WHERE NOT EXISTS ("
+        "SELECT 1 FROM $inbox WHERE source = ? AND message_id = ? AND handler = ?)"
     )
     # One step down an index for each handler, however many rows wait for it; and when the first
     # of those is due that wait for their next attempt.
@@ -55,21 +56,25 @@ class InboxSQL(Statements):
         "AND dead_at IS NULL AND handler = ? AND available_at <= ?"
     )
     of_handler = (
-        "SELECT * FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
+        "SELECT $inbox_columns FROM $inbox WHERE handler = ? AND position > ? AND ready = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
     )
     # Left to itself SQLite would rather read the whole table than sort a few rows.
     unprocessed = (
-        "SELECT * FROM $inbox INDEXED BY $inbox_lane "
+        "SELECT $inbox_columns FROM $inbox INDEXED BY $inbox_lane "
         "WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
     waiting = (
         "SELECT count(*) FROM $inbox INDEXED BY $inbox_lane "
         "WHERE processed_at IS NULL AND dead_at IS NULL"
     )
-    all = "SELECT * FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
+    all = "SELECT $inbox_columns FROM $inbox WHERE position > ? ORDER BY position LIMIT ?"
     processed = "SELECT processed_by, processed_at FROM $inbox WHERE position = ?"
-    claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
+    claim = "UPDATE $inbox SET claimed_by = ?, claimed_until = ? WHERE position BETWEEN ? AND ?"
+    held = (
+        "SELECT count(*) FROM $inbox WHERE position BETWEEN ? AND ? AND claimed_by = ? "
+        "AND processed_at IS NULL AND dead_at IS NULL"
+    )
     mark = (
         "UPDATE $inbox SET attempts = attempts + 1, outcome = ?, processed_at = ?, "
         "processed_by = claimed_by, claimed_by = NULL, claimed_until = NULL "
@@ -77,17 +82,20 @@ class InboxSQL(Statements):
     )
     release = (
         "UPDATE $inbox SET claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+        "WHERE position BETWEEN ? AND ? AND claimed_by = ? AND processed_at IS NULL "
+        "AND dead_at IS NULL"
     )
     retry = (
         "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, available_at = ?, "
         "ready = 2 * (ready <> 0), claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+        "WHERE position BETWEEN ? AND ? AND claimed_by = ? AND processed_at IS NULL "
+        "AND dead_at IS NULL"
     )
     bury = (
         "UPDATE $inbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
         "claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+        "WHERE position BETWEEN ? AND ? AND claimed_by = ? AND processed_at IS NULL "
+        "AND dead_at IS NULL"
     )
     bury_altered = (
         "UPDATE $inbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "
@@ -95,13 +103,13 @@ class InboxSQL(Statements):
     )
     promote = (
         "UPDATE $inbox SET ready = 1 WHERE position = (SELECT min(position) FROM $inbox "
-        "WHERE handler = :p1 AND key = :p2 AND ordered = 1 AND processed_at IS NULL "
+        "WHERE handler = ? AND key = ? AND ordered = 1 AND processed_at IS NULL "
         "AND dead_at IS NULL) AND ready = 0"
     )
     demote = (
-        "UPDATE $inbox SET ready = 0 WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
+        "UPDATE $inbox SET ready = 0 WHERE handler = ? AND key = ? AND ordered = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL AND ready <> 0 AND position > "
-        "(SELECT min(position) FROM $inbox WHERE handler = :p1 AND key = :p2 AND ordered = 1 "
+        "(SELECT min(position) FROM $inbox WHERE handler = ? AND key = ? AND ordered = 1 "
         "AND processed_at IS NULL AND dead_at IS NULL)"
     )
     revive = (

@@ -20,14 +20,52 @@ class Names(NamedTuple):
 
         Only names enter a statement so, quoted; values are parameters.
 
+        ``$outbox_columns`` and ``$inbox_columns`` are what a whole row is made of,
+        in the order in which `rows` takes it apart.
+
         >>> names_of("shop").fill("DELETE FROM $outbox WHERE position = ?")
         'DELETE FROM "modulus_outbox_shop" WHERE position = ?'
         """
         quoted = {kind: _quoted(name) for kind, name in self._asdict().items()}
+        quoted |= {"outbox_columns": ", ".join(OUTBOX), "inbox_columns": ", ".join(INBOX)}
         for kind, purpose in _INDEXES:
             quoted[f"{kind}_{purpose}"] = _quoted(f"{getattr(self, kind)}_{purpose}")
         return Template(statement).substitute(quoted)
 
+
+_MESSAGE = ("message_id", "kind", "type", "version", "source", "key", "headers", "body")
+OUTBOX = (
+    "position",
+    *_MESSAGE,
+    "route",
+    "handler",
+    "created_at",
+    "available_at",
+    "scheduled",
+    "attempts",
+    "last_error",
+    "claimed_by",
+    "claimed_until",
+    "delivered_at",
+    "dead_at",
+)
+INBOX = (
+    "position",
+    *_MESSAGE,
+    "handler",
+    "received_at",
+    "available_at",
+    "ordered",
+    "attempts",
+    "last_error",
+    "claimed_by",
+    "claimed_until",
+    "processed_at",
+    "outcome",
+    "dead_at",
+    "duplicates",
+    "out_of_order",
+)
 
 _INDEXES = (
     ("outbox", "pending"),

@@ -11,12 +11,15 @@ from modulus_es.envelope import Envelope
 from modulus_es.stores.port import OutboxRow, Routes
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.outbox_sql import OutboxSQL
+from modulus_es.stores.sqlite.reading import Row
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
     headers,
+    in_a_row,
     in_order,
     micros,
+    mine,
     outbox_row,
     pages,
     route,
@@ -92,7 +95,8 @@ class Outbox:
                 if len(claimed) == limit:
                     break
         written, stamp = self._owners.written(owner), micros(until)
-        cursor.executemany(self._sql.claim, [(written, stamp, row.position) for row in claimed])
+        runs = [(written, stamp, run[0].position, run[-1].position) for run in in_a_row(claimed)]
+        cursor.executemany(self._sql.claim, runs)
         cursor.executemany(self._sql.bury_altered, altered)
         return claimed
 
@@ -199,7 +203,7 @@ class Outbox:
         each += [pages(select, self._sql.sleeping, *asleep) for asleep in due]
         return map(self._read, in_order(each))
 
-    def _read(self, row: sqlite3.Row) -> OutboxRow:
+    def _read(self, row: Row) -> OutboxRow:
         try:
             return outbox_row(row, self._owners)
         except Exception as error:
@@ -214,12 +218,7 @@ class Outbox:
         owner: str,
         rows: Sequence[OutboxRow],
     ) -> list[OutboxRow]:
-        written = self._owners.written(owner)
-        return [
-            row
-            for row in rows
-            if cursor.execute(statement, (*values, row.position, written)).rowcount
-        ]
+        return mine(cursor, self._sql.held, statement, values, self._owners.written(owner), rows)
 
 
 def recorded_routes(routes: Routes) -> frozenset[str]:

@@ -37,19 +37,19 @@ class OutboxSQL(Statements):
         "AND dead_at IS NULL AND route = ? AND available_at <= ?"
     )
     of_route = (
-        "SELECT * FROM $outbox WHERE route = ? AND position > ? AND scheduled <> 2 "
+        "SELECT $outbox_columns FROM $outbox WHERE route = ? AND position > ? AND scheduled <> 2 "
         "AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
     )
     sleeping = (
-        "SELECT * FROM $outbox INDEXED BY $outbox_later WHERE route = ? AND available_at <= ? "
-        "AND position > ? AND scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL "
-        "ORDER BY position LIMIT ?"
+        "SELECT $outbox_columns FROM $outbox INDEXED BY $outbox_later "
+        "WHERE route = ? AND available_at <= ? AND position > ? AND scheduled = 2 "
+        "AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position LIMIT ?"
     )
     # Left to itself SQLite would rather read the whole table than sort a few rows.
     undelivered = (
-        "SELECT * FROM $outbox INDEXED BY $outbox_pending "
+        "SELECT $outbox_columns FROM $outbox INDEXED BY $outbox_pending "
         "WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL "
-        "UNION ALL SELECT * FROM $outbox INDEXED BY $outbox_later "
+        "UNION ALL SELECT $outbox_columns FROM $outbox INDEXED BY $outbox_later "
         "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
     waiting = (
@@ -58,25 +58,29 @@ class OutboxSQL(Statements):
         "+ (SELECT count(*) FROM $outbox INDEXED BY $outbox_later "
         "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL)"
     )
-    all = "SELECT * FROM $outbox WHERE position > ? AND kind <> 'purged' ORDER BY position LIMIT ?"
+    all = (
+        "SELECT $outbox_columns FROM $outbox "
+        "WHERE position > ? AND kind <> 'purged' ORDER BY position LIMIT ?"
+    )
     is_there = "SELECT 1 FROM $outbox WHERE position = ? AND message_id = ?"
-    claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position = ?"
-    renew = "UPDATE $outbox SET claimed_until = ? WHERE position = ? AND claimed_by = ?"
+    claim = "UPDATE $outbox SET claimed_by = ?, claimed_until = ? WHERE position BETWEEN ? AND ?"
+    held = "SELECT count(*) FROM $outbox WHERE position BETWEEN ? AND ? AND claimed_by = ?"
+    renew = "UPDATE $outbox SET claimed_until = ? WHERE position BETWEEN ? AND ? AND claimed_by = ?"
     deliver = (
         "UPDATE $outbox SET attempts = attempts + 1, delivered_at = ?, claimed_by = NULL, "
-        "claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+        "claimed_until = NULL WHERE position BETWEEN ? AND ? AND claimed_by = ?"
     )
     release = (
         "UPDATE $outbox SET claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ?"
+        "WHERE position BETWEEN ? AND ? AND claimed_by = ?"
     )
     retry = (
         "UPDATE $outbox SET attempts = attempts + ?, last_error = ?, available_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+        "claimed_by = NULL, claimed_until = NULL WHERE position BETWEEN ? AND ? AND claimed_by = ?"
     )
     bury = (
         "UPDATE $outbox SET attempts = attempts + 1, last_error = ?, dead_at = ?, "
-        "claimed_by = NULL, claimed_until = NULL WHERE position = ? AND claimed_by = ?"
+        "claimed_by = NULL, claimed_until = NULL WHERE position BETWEEN ? AND ? AND claimed_by = ?"
     )
     bury_altered = (
         "UPDATE $outbox SET last_error = ?, dead_at = ?, claimed_by = NULL, claimed_until = NULL "

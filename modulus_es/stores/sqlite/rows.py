@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import InboxRow, OutboxRow
-from modulus_es.stores.sqlite.reading import fetch
+from modulus_es.stores.sqlite.names import INBOX, OUTBOX
+from modulus_es.stores.sqlite.reading import Row, fetch
 
-Select = Callable[[str, Sequence[object]], list[sqlite3.Row]]
+Select = Callable[[str, Sequence[object]], list[Row]]
 """How to run a SELECT: by itself, or in an open transaction."""
+
+AnyRow = TypeVar("AnyRow", OutboxRow, InboxRow)
 
 _PAGE = 100  # rows: as many as are claimed at once
 
@@ -41,40 +44,28 @@ def moment(stored: int) -> datetime:
 _MANY = 2**31  # a count beyond was not counted
 
 
-def _moment_or_none(stored: int | None) -> datetime | None:
-    return None if stored is None else moment(stored)
-
-
 def selecting(cursor: sqlite3.Cursor) -> Select:
     """Read in the transaction of a cursor."""
 
-    def select(sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+    def select(sql: str, parameters: Sequence[object]) -> list[Row]:
         return fetch(cursor.connection, sql, parameters)
 
     return select
 
 
-def numbered(values: Sequence[object]) -> dict[str, object]:
-    """Parameters for a statement that uses some of them more than once: ``:p1``, ``:p2``.
-
-    SQLite's own ``?1`` is taken for a name by Python 3.12.1, which warns of it.
-    """
-    return {f"p{number}": value for number, value in enumerate(values, 1)}
-
-
-def pages(select: Select, statement: str, *first: object) -> Iterator[sqlite3.Row]:
+def pages(select: Select, statement: str, *first: object) -> Iterator[Row]:
     """The rows of a statement that goes on after a position, fetched as far as they are read."""
     last: int | None = 0
     while last is not None:
         page = select(statement, (*first, last, _PAGE))
         yield from page
-        last = page[-1]["position"] if len(page) == _PAGE else None
+        last = page[-1][0] if len(page) == _PAGE else None
 
 
-def in_order(several: Iterable[Iterator[sqlite3.Row]]) -> Iterator[sqlite3.Row]:
+def in_order(several: Iterable[Iterator[Row]]) -> Iterator[Row]:
     """Several of those as one, in order of position."""
     each = tuple(several)
-    return each[0] if len(each) == 1 else merge(*each, key=itemgetter("position"))
+    return each[0] if len(each) == 1 else merge(*each, key=itemgetter(0))
 
 
 class Headers(msgspec.Struct, omit_defaults=True):
@@ -113,9 +104,16 @@ def headers(envelope: Envelope) -> bytes:
     )
 
 
-def _envelope(row: sqlite3.Row) -> Envelope:
-    message_id, type_, source, key = row["message_id"], row["type"], row["source"], row["key"]
-    kind, version, body = row["kind"], row["version"], row["body"]
+def _envelope(
+    message_id: Any,
+    kind: Any,
+    type_: Any,
+    version: Any,
+    source: Any,
+    key: Any,
+    stored_headers: Any,
+    body: Any,
+) -> Envelope:
     if not (
         kind in ("event", "command")
         and type(message_id) is type(type_) is type(source) is type(key) is str
@@ -123,7 +121,7 @@ def _envelope(row: sqlite3.Row) -> Envelope:
         and type(body) is bytes
     ):
         raise ValueError("a column holds a value of another kind")
-    said = _decode(row["headers"])
+    said = _decode(stored_headers)
     if said.occurred_on.tzinfo is None:
         raise ValueError("occurred_on has no time zone")
     return Envelope(
@@ -163,51 +161,99 @@ class Owners:
         """The name as it is stored."""
         return owner + self._suffix
 
-    def read(self, stored: Any) -> str | None:
+    def read(self, stored: Any) -> str:
         """The name as the caller knows it."""
-        return None if stored is None else str(stored).removesuffix(self._suffix)
+        return str(stored).removesuffix(self._suffix)
 
 
-def outbox_row(row: sqlite3.Row, owners: Owners) -> OutboxRow:
+def outbox_row(row: Row, owners: Owners) -> OutboxRow:
     """A row of the outbox; raises where it was altered beyond reading."""
-    envelope = _envelope(row)
-    if row["route"] != route(envelope):
+    position, *message, to, handler, created, available, scheduled = row[:14]
+    attempts, last_error, claimed_by, claimed_until, delivered_at, dead_at = row[14:]
+    envelope = _envelope(*message)
+    if to != route(envelope):
         raise ValueError("its route is not that of its message")
+    created_at = moment(created)
     return OutboxRow(
         envelope,
-        moment(row["created_at"]),
-        moment(row["available_at"]),
-        bool(row["scheduled"]),
-        str(row["handler"]),
-        row["position"],
-        _count(row["attempts"]),
-        _text(row["last_error"]),
-        owners.read(row["claimed_by"]),
-        _moment_or_none(row["claimed_until"]),
-        _moment_or_none(row["delivered_at"]),
-        _moment_or_none(row["dead_at"]),
+        created_at,
+        created_at if available == created else moment(available),
+        bool(scheduled),
+        str(handler),
+        position,
+        _count(attempts),
+        None if last_error is None else str(last_error),
+        None if claimed_by is None else owners.read(claimed_by),
+        None if claimed_until is None else moment(claimed_until),
+        None if delivered_at is None else moment(delivered_at),
+        None if dead_at is None else moment(dead_at),
     )
 
 
-def inbox_row(row: sqlite3.Row, owners: Owners) -> InboxRow:
+def inbox_row(row: Row, owners: Owners) -> InboxRow:
     """A row of the inbox; raises where it was altered beyond reading."""
+    position, *message, handler, received, available, ordered = row[:13]
+    attempts, last_error, claimed_by, claimed_until, processed_at, outcome = row[13:19]
+    dead_at, duplicates, out_of_order = row[19:]
+    received_at = moment(received)
     return InboxRow(
-        _envelope(row),
-        str(row["handler"]),
-        moment(row["received_at"]),
-        moment(row["available_at"]),
-        row["position"],
-        bool(row["ordered"]),
-        _count(row["attempts"]),
-        _text(row["last_error"]),
-        owners.read(row["claimed_by"]),
-        _moment_or_none(row["claimed_until"]),
-        _moment_or_none(row["processed_at"]),
-        _text(row["outcome"]),
-        _moment_or_none(row["dead_at"]),
-        _count(row["duplicates"]),
-        _count(row["out_of_order"]),
+        _envelope(*message),
+        str(handler),
+        received_at,
+        received_at if available == received else moment(available),
+        position,
+        bool(ordered),
+        _count(attempts),
+        None if last_error is None else str(last_error),
+        None if claimed_by is None else owners.read(claimed_by),
+        None if claimed_until is None else moment(claimed_until),
+        None if processed_at is None else moment(processed_at),
+        None if outcome is None else str(outcome),
+        None if dead_at is None else moment(dead_at),
+        _count(duplicates),
+        _count(out_of_order),
     )
+
+
+def in_a_row(rows: Sequence[AnyRow]) -> Iterator[Sequence[AnyRow]]:
+    """Rows by runs whose positions follow each other: a statement does for each run.
+
+    >>> at = lambda position: OutboxRow(None, None, None, position=position)
+    >>> [[row.position for row in run] for run in in_a_row([at(1), at(2), at(5), at(6), at(4)])]
+    [[1, 2], [5, 6], [4]]
+    """
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or rows[end].position != rows[end - 1].position + 1:
+            yield rows[start:end]
+            start = end
+
+
+def mine(
+    cursor: sqlite3.Cursor,
+    held: str,
+    statement: str,
+    values: tuple[object, ...],
+    owner: str,
+    rows: Sequence[AnyRow],
+) -> list[AnyRow]:
+    """Run a statement over those of the rows that their owner still has; answers which.
+
+    ``held`` counts those between two positions, and ``statement`` changes them.
+    """
+    changed: list[AnyRow] = []
+    for run in in_a_row(rows):
+        first, last = run[0].position, run[-1].position
+        if len(run) > 1 and cursor.execute(held, (first, last, owner)).fetchone()[0] == len(run):
+            cursor.execute(statement, (*values, first, last, owner))
+            changed += run
+        else:
+            changed += [
+                row
+                for row in run
+                if cursor.execute(statement, (*values, row.position, row.position, owner)).rowcount
+            ]
+    return changed
 
 
 def changing(counted: int, **changes: Any) -> Callable[[Sequence[Any]], None]:
@@ -223,43 +269,45 @@ def changing(counted: int, **changes: Any) -> Callable[[Sequence[Any]], None]:
     return change
 
 
-def unreadable_message(row: sqlite3.Row, table: str, error: Exception) -> OutboxRow:
+def unreadable_message(row: Row, table: str, error: Exception) -> OutboxRow:
     """What is shown of a row of the outbox that cannot be read: dead, and why."""
-    at = _moment_or_epoch(row["created_at"])
+    found = dict(zip(OUTBOX, row, strict=True))
+    at = _moment_or_epoch(found["created_at"])
     return OutboxRow(
-        _remains(row),
+        _remains(found),
         at,
         at,
-        position=row["position"],
-        last_error=_why(row, table, error),
-        dead_at=_moment_or_epoch(row["dead_at"]),
+        position=found["position"],
+        last_error=_why(found, table, error),
+        dead_at=_moment_or_epoch(found["dead_at"]),
     )
 
 
-def unreadable_delivery(row: sqlite3.Row, table: str, error: Exception) -> InboxRow:
+def unreadable_delivery(row: Row, table: str, error: Exception) -> InboxRow:
     """What is shown of a row of the inbox that cannot be read: dead, and why."""
-    at = _moment_or_epoch(row["received_at"])
+    found = dict(zip(INBOX, row, strict=True))
+    at = _moment_or_epoch(found["received_at"])
     return InboxRow(
-        _remains(row),
-        str(row["handler"]),
+        _remains(found),
+        str(found["handler"]),
         at,
         at,
-        position=row["position"],
-        last_error=_why(row, table, error),
-        dead_at=_moment_or_epoch(row["dead_at"]),
+        position=found["position"],
+        last_error=_why(found, table, error),
+        dead_at=_moment_or_epoch(found["dead_at"]),
     )
 
 
-def _remains(row: sqlite3.Row) -> Envelope:
-    body = row["body"]
+def _remains(found: Mapping[str, Any]) -> Envelope:
+    body = found["body"]
     return Envelope(
-        message_id=str(row["message_id"]),
+        message_id=str(found["message_id"]),
         kind="event",
         type="unreadable",
         version=1,
         body=body if isinstance(body, bytes) else str(body).encode("utf-8", "replace"),
-        source=str(row["source"]),
-        key=str(row["key"]),
+        source=str(found["source"]),
+        key=str(found["key"]),
         occurred_on=_EPOCH,
     )
 
@@ -271,9 +319,9 @@ def _count(stored: Any) -> int:
     return count
 
 
-def _why(row: sqlite3.Row, table: str, error: Exception) -> str:
+def _why(found: Mapping[str, Any], table: str, error: Exception) -> str:
     return (
-        f"row {row['position']} of {table} cannot be read, because it was altered: "
+        f"row {found['position']} of {table} cannot be read, because it was altered: "
         f"{type(error).__name__}: {error}"
     )
 
@@ -283,7 +331,3 @@ def _moment_or_epoch(stored: Any) -> datetime:
         return moment(stored)
     except (TypeError, ValueError, OverflowError):
         return _EPOCH
-
-
-def _text(stored: Any) -> str | None:
-    return None if stored is None else str(stored)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.failures import BusyError
+from modulus_es.stores.sqlite.reading import Row
 from modulus_es.stores.sqlite.threads import in_a_thread
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Writing:
         except BusyError:
             return await in_a_thread(read)
 
-    def _select(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+    def _select(self, sql: str, parameters: Sequence[object]) -> list[Row]:
         return self._datastore.select(sql, parameters)
 
     async def _write(
