@@ -59,9 +59,8 @@ class Inbox:
                 found = (said, envelope.body, stamp, stamp, ordered)
                 lane = (ordered, handler, key)
                 order = (position, position, envelope.source, handler, key)
-                values = (*who, *what, *found, *lane, *order, *who)
-                if not cursor.execute(self._sql.insert, values).rowcount:
-                    cursor.execute(self._sql.repeated, who)
+                values = (*who, *what, *found, *lane, *order)
+                if not self._inserted(cursor, self._sql.insert, values, who):
                     repeated.append((envelope.message_id, handler))
         return repeated
 
@@ -73,12 +72,11 @@ class Inbox:
         what = (envelope.kind, envelope.type, envelope.version, envelope.key, envelope.position)
         stamp = micros(now)
         found = (headers(envelope), envelope.body, stamp, stamp, error, stamp)
-        if not cursor.execute(self._sql.insert_dead, (*who, *what, *found, *who)).rowcount:
-            cursor.execute(self._sql.repeated, who)
+        self._inserted(cursor, self._sql.insert_dead, (*who, *what, *found), who)
 
     def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
         """Whether a delivery to one of these handlers is to be looked at."""
-        waiting = look(select, self._sql.names, handlers)
+        waiting = look(select, self._sql.any, self._sql.names, handlers)
         return bool(waiting.ready or waiting.due(now))
 
     def claim(
@@ -94,7 +92,7 @@ class Inbox:
         claimed: list[InboxRow] = []
         altered: list[InboxRow] = []
         select = selecting(cursor)
-        waiting = look(select, self._sql.names, handlers)
+        waiting = look(select, self._sql.any, self._sql.names, handlers)
         due = waiting.due(now)
         cursor.executemany(self._sql.wake, due)
         for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
@@ -117,7 +115,7 @@ class Inbox:
         self, select: Select, owner: str, now: datetime, handlers: frozenset[str]
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
-        waiting = look(select, self._sql.names, handlers)
+        waiting = look(select, self._sql.any, self._sql.names, handlers)
         if waiting.due(now):
             return now
         earliest = waiting.next(now)
@@ -213,6 +211,22 @@ class Inbox:
     def rows(self, select: Select) -> Iterator[InboxRow]:
         """All rows, in order of position."""
         return map(self._read, pages(select, self._sql.all))
+
+    def _inserted(
+        self,
+        cursor: sqlite3.Cursor,
+        statement: str,
+        values: tuple[object, ...],
+        who: tuple[str, str, str],
+    ) -> bool:
+        """Insert a row; False where there was one, which counts that."""
+        try:
+            cursor.execute(statement, values)
+        except sqlite3.IntegrityError:
+            if not cursor.execute(self._sql.repeated, who).rowcount:
+                raise
+            return False
+        return True
 
     def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
         if row.ordered:

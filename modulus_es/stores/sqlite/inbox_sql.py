@@ -9,18 +9,17 @@ class InboxSQL(Statements):
     """The statements over one inbox."""
 
     # Parameters are said again where they are needed again: Python looks each name up for each
-    # row, and takes SQLite's own ``?1`` for a name since 3.12.
+    # row, and takes SQLite's own ``?1`` for a name since 3.12. What is there already fails: a
+    # SELECT that leaves it out is kept in a table of its own first, and ON CONFLICT would use up
+    # a position.
     insert = (
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, sent_position, "
         "headers, body, received_at, available_at, ordered, ready, out_of_order) "
-        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
         "? = 0 OR NOT EXISTS (SELECT 1 FROM $inbox WHERE handler = ? AND key = ? "
         "AND ordered = 1 AND processed_at IS NULL AND dead_at IS NULL), "
         "? > 0 AND ? < coalesce((SELECT max(sent_position) FROM $inbox "
-        "WHERE source = ? AND handler = ? AND key = ?), 0) "
-        # Not ON CONFLICT, which would use up a position.
-        "WHERE NOT EXISTS (SELECT 1 FROM $inbox "
-        "WHERE source = ? AND message_id = ? AND handler = ?)"
+        "WHERE source = ? AND handler = ? AND key = ?), 0))"
     )
     repeated = (
         "UPDATE $inbox SET duplicates = duplicates + 1 "
@@ -30,8 +29,13 @@ class InboxSQL(Statements):
         "INSERT INTO $inbox (source, message_id, handler, kind, type, version, key, "
         "sent_position, headers, body, received_at, available_at, ordered, ready, last_error, "
         "dead_at) "
-        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ? WHERE NOT EXISTS ("
-        "SELECT 1 FROM $inbox WHERE source = ? AND message_id = ? AND handler = ?)"
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?)"
+    )
+    any = (
+        "SELECT EXISTS (SELECT 1 FROM $inbox INDEXED BY $inbox_ready "
+        "WHERE ready = 1 AND processed_at IS NULL AND dead_at IS NULL) "
+        "OR EXISTS (SELECT 1 FROM $inbox INDEXED BY $inbox_later "
+        "WHERE ready = 2 AND processed_at IS NULL AND dead_at IS NULL)"
     )
     # One step down an index for each handler, however many rows wait for it; and when the first
     # of those is due that wait for their next attempt.

@@ -66,7 +66,7 @@ class Outbox:
 
     def any_waits(self, select: Select, routes: frozenset[str], now: datetime) -> bool:
         """Whether a row for one of these routes is to be looked at."""
-        waiting = look(select, self._sql.names, routes)
+        waiting = look(select, self._sql.any, self._sql.names, routes)
         return bool(waiting.ready or waiting.due(now))
 
     def claim(
@@ -83,7 +83,7 @@ class Outbox:
         claimed: list[OutboxRow] = []
         altered: list[tuple[str | None, int, int]] = []
         select = selecting(cursor)
-        waiting = look(select, self._sql.names, routes)
+        waiting = look(select, self._sql.any, self._sql.names, routes)
         due = waiting.due(now)
         cursor.executemany(self._sql.wake, due)
         for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
@@ -105,7 +105,7 @@ class Outbox:
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
         lanes = _Lanes(owner, now)
-        waiting = look(select, self._sql.names, routes)
+        waiting = look(select, self._sql.any, self._sql.names, routes)
         earliest = waiting.next(now)
         for row in self._waiting(select, waiting.ready, waiting.due(now)):
             # One that was altered is set aside when it is claimed.

@@ -13,6 +13,12 @@ class OutboxSQL(Statements):
         "handler, created_at, available_at, scheduled) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
+    any = (
+        "SELECT EXISTS (SELECT 1 FROM $outbox INDEXED BY $outbox_pending "
+        "WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL) "
+        "OR EXISTS (SELECT 1 FROM $outbox INDEXED BY $outbox_later "
+        "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL)"
+    )
     # One step down an index for each route, however many rows wait for it; and when the first
     # of those is due whose time has not come.
     names = (

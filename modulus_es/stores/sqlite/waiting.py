@@ -43,12 +43,15 @@ class Waiting(NamedTuple):
         return moment(min(times)) if times else None
 
 
-def look(select: Select, statement: str, wanted: frozenset[str]) -> Waiting:
-    """Who of those that are wanted has rows: a statement answers names, and times of sleepers."""
-    found = [(name, at) for name, at in select(statement, ()) if name in wanted]
+def look(select: Select, any_: str, names: str, wanted: frozenset[str]) -> Waiting:
+    """Who of those that are wanted has rows: a statement answers names, and times of sleepers.
+
+    Mostly there is nothing, which ``any_`` says in a tenth of the time.
+    """
+    found = select(names, ()) if select(any_, ())[0][0] else ()
     return Waiting(
-        frozenset(name for name, at in found if at is None),
-        tuple((name, at) for name, at in found if at is not None),
+        frozenset(name for name, at in found if at is None and name in wanted),
+        tuple((name, at) for name, at in found if at is not None and name in wanted),
     )
 
 
