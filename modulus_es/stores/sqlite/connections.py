@@ -70,9 +70,10 @@ class Connections:
     def writer(self) -> sqlite3.Connection:
         """The connection that writes, outside of a transaction; `rest` when it has ended.
 
-        The caller holds the lock.
+        The caller holds the lock, and asked `check` before.
         """
-        self.check()
+        if self._closed:  # while the caller waited for the lock
+            self.check()
         self._follow_the_file()
         connection = self._writer
         if connection is not None and self._writer_generation != self._generation:
@@ -90,7 +91,8 @@ class Connections:
                 raise
             self._writer, self._writer_generation = connection, self._generation
             if self._path is not None:
-                self._identity = _identity_of(self._path)
+                found = Path(self._path).stat()
+                self._identity = found.st_dev, found.st_ino
         else:
             self._use(connection)
             if connection.in_transaction:
@@ -156,13 +158,13 @@ class Connections:
             return
         if self._identity is not None:
             try:
-                identity = _identity_of(self._path)
+                found = os.stat(self._path)  # noqa: PTH116 - twice as fast as a Path
             except OSError as error:
                 raise SQLiteUnavailableError(
                     f"the store {self.place} is gone ({error.strerror}): put the file back where "
                     "it was, and do it again"
                 ) from None
-            if identity != self._identity:
+            if (found.st_dev, found.st_ino) != self._identity:
                 self._doubted = True
         if self._doubted:
             self._doubted = False
@@ -246,8 +248,3 @@ def _close_once(
     except KeyError:
         return
     connection.close()
-
-
-def _identity_of(path: str) -> tuple[int, int]:
-    found = os.stat(path)  # noqa: PTH116 - before every transaction, and twice as fast as a Path
-    return found.st_dev, found.st_ino

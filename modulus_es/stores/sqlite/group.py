@@ -14,7 +14,7 @@ from modulus_es.groups import until_ended
 from modulus_es.stores.port import Handled, InboxRow, OutboxRow
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.interrupts import HeldOff
-from modulus_es.stores.sqlite.recorders import noting
+from modulus_es.stores.sqlite.recorders import noted
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.transaction import Transaction
 
@@ -93,11 +93,15 @@ class Group:
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)
 
+        def then(_: object) -> None:
+            if handled is not None:
+                noted(handled)
+
         now = handled.at if handled is not None else None
         if outbox:
             now = outbox[-1].created_at
         position = None if handled is None else handled.row.position
-        return await self._write(work, noting(handled), now, position)
+        return await self._write(work, then, now, position)
 
     async def holds(
         self,

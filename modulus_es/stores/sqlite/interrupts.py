@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from signal import SIG_DFL, SIGINT, raise_signal
-from threading import get_ident, main_thread
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -34,10 +33,10 @@ class HeldOff:
         self._noted: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> None:
-        if get_ident() == main_thread().ident and getsignal(SIGINT) is not None:
+        if getsignal(SIGINT) is not None:
             try:
                 self._before = signal(SIGINT, self._note)
-            except ValueError:  # not the main interpreter: no interrupts either
+            except ValueError:  # another thread, or not the main interpreter: no interrupts
                 self._before = None
 
     def __exit__(

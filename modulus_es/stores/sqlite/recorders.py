@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.inbox import Inbox
 from modulus_es.stores.sqlite.names import names_of
 from modulus_es.stores.sqlite.outbox import Outbox
-from modulus_es.stores.sqlite.rows import Owners, changing
+from modulus_es.stores.sqlite.rows import Owners
 from modulus_es.stores.sqlite.tables import CREATE
 
 # eventsourcing's own table has no column called position; both have a rowid.
@@ -84,7 +84,11 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
                 SQLiteCursor(cursor), stored_events, outbox=outbox, handled=handled, **kwargs
             )
 
-        return self.datastore.write(insert, noting(handled))
+        def then(_: object) -> None:
+            if handled is not None:
+                noted(handled)
+
+        return self.datastore.write(insert, then)
 
     def _insert_events(
         self,
@@ -217,14 +221,12 @@ class ModulusProcessRecorder(ModulusApplicationRecorder, SQLiteProcessRecorder):
         return positions
 
 
-def noting(handled: Handled | None) -> Callable[[object], None]:
+def noted(handled: Handled) -> None:
     """Let the row that was handled say so, as the store does."""
-
-    def note(_: object) -> None:
-        if handled is not None:
-            changing(1, outcome=handled.outcome, processed_at=handled.at)([handled.row])
-
-    return note
+    row = handled.row
+    row.attempts += 1
+    row.claimed_by = row.claimed_until = None
+    row.outcome, row.processed_at = handled.outcome, handled.at
 
 
 def _bytes(state: Any) -> bytes:

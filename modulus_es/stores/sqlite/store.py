@@ -22,7 +22,7 @@ from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.group import Group
 from modulus_es.stores.sqlite.names import names_of
-from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noting
+from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noted
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.sending import Sending
 from modulus_es.stores.sqlite.snapshots import Snapshots
@@ -86,18 +86,20 @@ class SQLiteStore(Sending):
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)
 
-        outcome = _Outcome(events, outbox, handled)
+        committed = False
 
-        def then(written: Any) -> None:
-            outcome.committed = True
-            noting(handled)(written)
+        def then(_: object) -> None:
+            nonlocal committed
+            committed = True
+            if handled is not None:
+                noted(handled)
 
         try:
             if connection is None:
                 return await self._write(work, then, now=now)
             return self._datastore.commit(connection, *self._clock.kept(work, then, now))
         except BaseException:
-            self._latest = outcome
+            self._latest = _Outcome(committed, events, outbox, handled)
             raise
 
     async def holds(
@@ -214,13 +216,13 @@ class SQLiteStore(Sending):
 
 
 class _Outcome:
-    """What became of one call of `SQLiteStore.commit`."""
+    """What became of one call of `SQLiteStore.commit` that raised."""
 
     __slots__ = ("_of", "committed")
 
-    def __init__(self, *of: object) -> None:
+    def __init__(self, committed: bool, *of: object) -> None:
+        self.committed = committed
         self._of = of
-        self.committed = False
 
     def is_of(self, *of: object) -> bool:
         """Whether it is the outcome of that call."""

@@ -43,9 +43,9 @@ class Writing:
         durable: bool = True,
     ) -> T:
         work, then = self._clock.kept(work, then, now)
-        write = partial(self._datastore.write, work, then, durable=durable)
         try:
-            return write(wait=0)
+            return self._datastore.write(work, then, wait=0, durable=durable)
         except BusyError:
             give_up = Event()
-            return await in_a_thread(partial(write, give_up=give_up), give_up)
+            write = partial(self._datastore.write, work, then, durable=durable, give_up=give_up)
+            return await in_a_thread(write, give_up)
