@@ -18,6 +18,10 @@ class StoredClock:
     def __init__(self) -> None:
         self._latest = 0
 
+    def knows(self, now: datetime) -> bool:
+        """Whether this time, or a later one, is in the file."""
+        return micros(now) <= self._latest
+
     def kept(
         self,
         work: Callable[[sqlite3.Cursor], T],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -48,6 +49,8 @@ class Group:
         self._transaction: Transaction | None = None
         self._then: list[Callable[[], None]] = []
         self._written: set[int] = set()
+        # Rows whose lanes wait for the end of the group.
+        self._marked: list[InboxRow] = []
         self._in_hand: Transaction | None = None
         self._left = False
         self._committed = False
@@ -89,6 +92,10 @@ class Group:
         in_hand = connection is not None and connection is self._in_hand
         if (connection is not None and not in_hand) or not self._opened():
             return await self._store.commit(events, outbox, handled, connection)
+        only = None if events or outbox or in_hand else handled
+        if only is not None and self._clock.knows(only.at):
+            await self._mark(only)
+            return ()
 
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)
@@ -150,7 +157,7 @@ class Group:
             return
         self._datastore.reads_in(None)
         try:
-            self._datastore.commit(transaction, lambda _: None, self._note)
+            self._datastore.commit(transaction, self._let_lanes_go_on, self._note)
         except Exception as error:
             if not self._committed:
                 self.failure = error
@@ -174,6 +181,10 @@ class Group:
         self.end()
         return True
 
+    def _let_lanes_go_on(self, cursor: sqlite3.Cursor) -> None:
+        # At the end, so that a mark alone needs no savepoint; nobody claims meanwhile.
+        self._inbox.go_on(cursor, self._marked)
+
     def _note(self, _: object) -> None:
         self._committed = True
         for then in self._then:
@@ -194,6 +205,21 @@ class Group:
 
     def _connection(self) -> sqlite3.Connection:
         return self._datastore.connections.current()
+
+    async def _mark(self, handled: Handled) -> None:
+        """Write a mark and nothing else: one statement, which undoes itself where it fails."""
+        row = handled.row
+        with HeldOff():
+            connection = self._connection()
+            try:
+                self._inbox.mark_alone(connection.cursor(), handled)
+            except sqlite3.Error as error:
+                self._check_open(connection)
+                raise self._datastore.said(error) from error
+            self._marked.append(row)
+            self._then.append(partial(noted, handled))
+            self._written.add(row.position)
+        await self._parked()
 
     async def _write(
         self,
@@ -220,13 +246,17 @@ class Group:
                 self._then.append(lambda: then_note(result))
             if position is not None:
                 self._written.add(position)
+        await self._parked()
+        return result
+
+    async def _parked(self) -> None:
+        """Wait until the group is committed; the delivery that left it commits it."""
         if self._left:
             self.end()
             if self.failure is not None:
                 raise self.failure
         else:
             await until_ended()
-        return result
 
     def _put_down(self, *, undo: bool) -> None:
         """End the savepoint."""
@@ -234,11 +264,15 @@ class Group:
             self._in_hand.take()
             self._in_hand = None
         connection = self._connection()
+        self._check_open(connection)
+        if undo:
+            connection.execute("ROLLBACK TO delivery")
+        connection.execute("RELEASE delivery")
+
+    @staticmethod
+    def _check_open(connection: sqlite3.Connection) -> None:
         if not connection.in_transaction:
             raise StoreError(
                 "the transaction of this group was undone by SQLite, perhaps because the disk is "
                 "full: nothing was written"
             )
-        if undo:
-            connection.execute("ROLLBACK TO delivery")
-        connection.execute("RELEASE delivery")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from modulus_es.envelope import Envelope
@@ -130,6 +130,11 @@ class Inbox:
 
     def mark(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
         """Note that a delivery was handled; raises `LeaseLostError` where another one has it."""
+        self.mark_alone(cursor, handled)
+        self._go_on(cursor, handled.row)
+
+    def mark_alone(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
+        """The same in one statement; its lane waits until `go_on`."""
         row = handled.row
         written = self._owners.written(handled.owner)
         changes = (handled.outcome, micros(handled.at), row.position, written)
@@ -138,7 +143,11 @@ class Inbox:
                 f"{row.handler} was handling {row.envelope.type} {row.envelope.message_id}, but "
                 "its lease ran out and another consumer took over; this one's effects are undone"
             )
-        self._go_on(cursor, row)
+
+    def go_on(self, cursor: sqlite3.Cursor, rows: Iterable[InboxRow]) -> None:
+        """Let the lanes of rows go on that are done."""
+        lanes = [(row.handler, row.envelope.key) for row in rows if row.ordered]
+        cursor.executemany(self._sql.promote, lanes)
 
     def release(
         self, cursor: sqlite3.Cursor, owner: str, rows: Sequence[InboxRow]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from heapq import merge
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -36,8 +37,9 @@ def micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=1024)
 def moment(stored: int) -> datetime:
-    """The moment that was stored."""
+    """The moment that was stored; rows that were written together mostly have the same."""
     return _EPOCH + timedelta(microseconds=stored)
 
 
