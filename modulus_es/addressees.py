@@ -55,3 +55,7 @@ class Addressees:
             return None
         handlers = self._handlers.get((kind, envelope.type))
         return None if handlers is None else handlers.get(name)
+
+    def handles(self, name: str, kind: str, type_name: str) -> bool:
+        """Whether the handler of that name takes such messages."""
+        return name in self._handlers.get((kind, type_name), ())

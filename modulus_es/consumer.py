@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
@@ -210,13 +210,13 @@ class Consumer:
 
     def blocked(self) -> list[str]:
         """Deliveries whose handler is gone, or no longer takes such messages."""
-        waiting: dict[str, int] = {}
-        for row in self._store.unprocessed():
-            if self._addressees.get(row.envelope, row.handler) is None:
-                what = f"handler {row.handler} is gone"
-                if row.handler in self._addressees.names:
-                    what = f"handler {row.handler} takes no {row.envelope.type}"
-                waiting[what] = waiting.get(what, 0) + 1
+        waiting: Counter[str] = Counter()
+        for handler, kind, type_, count in self._store.unprocessed_kinds():
+            if not self._addressees.handles(handler, kind, type_):
+                what = f"handler {handler} is gone"
+                if handler in self._addressees.names:
+                    what = f"handler {handler} takes no {type_}"
+                waiting[what] += count
         return [f"{self._module.name}: {what} ({n} waiting)" for what, n in waiting.items()]
 
     def resume(self) -> None:

@@ -145,16 +145,9 @@ class OutboxRelay:
     def blocked(self) -> list[str]:
         """What waits for something else than time."""
         said = [] if self._down is None else [f"{self.module}: transport down: {self._down}"]
-        routes = self.transport.routes()
-        waiting: dict[str, int] = {}
-        for row in self.store.undelivered():
-            if row.status == "pending" and not routes.accept(row.envelope):
-                to = f" for {row.envelope.to}" if row.envelope.to else ""
-                what = f"{row.envelope.type}{to}"
-                waiting[what] = waiting.get(what, 0) + 1
-        said.extend(
-            f"{self.module}: nobody handles {what} ({n} waiting)" for what, n in waiting.items()
-        )
+        for type_, to, count in self.store.unroutable(self.transport.routes()):
+            what = f"{type_} for {to}" if to else type_
+            said.append(f"{self.module}: nobody handles {what} ({count} waiting)")
         return said
 
     def resume(self) -> None:

@@ -16,7 +16,16 @@ from modulus_es import system
 from modulus_es.clock import START
 from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory import MemoryDatabase, MemoryFactory, MemoryStore
-from modulus_es.stores.port import Capability, Handled, InboxRow, OutboxRow, Receipt, Routes
+from modulus_es.stores.port import (
+    Capability,
+    Handled,
+    InboxRow,
+    OutboxRow,
+    Receipt,
+    Routes,
+    Unprocessed,
+    Unroutable,
+)
 from modulus_es.stores.sqlite import SQLiteDatabase
 from modulus_es.testing.contracts import (
     AnyOrderContract,
@@ -442,6 +451,19 @@ class ForgetsWhatIsClaimed(MemoryStore):
 
     def unprocessed(self) -> Iterable[InboxRow]:
         return [row for row in super().unprocessed() if row.status == "pending"]
+
+
+@found_out_by(OutboxMarksContract)
+class CountsWhatIsClaimed(MemoryStore):
+    def unroutable(self, routes: Any) -> list[Unroutable]:
+        left = [row for row in self.undelivered() if not routes.accept(row.envelope)]
+        return [Unroutable(row.envelope.type, row.envelope.to, len(left)) for row in left[:1]]
+
+
+@found_out_by(DeliveryContract)
+class CountsHandlersOnly(MemoryStore):
+    def unprocessed_kinds(self) -> list[Unprocessed]:
+        return [each._replace(type="Said") for each in super().unprocessed_kinds()]
 
 
 @found_out_by(OutboxMarksContract, OddValuesContract)

@@ -103,6 +103,23 @@ class Routes(NamedTuple):
         return (envelope.to, envelope.type) in self.commands
 
 
+class Unroutable(NamedTuple):
+    """Messages of one type that nobody can be handed; ``to`` is whom a command is for."""
+
+    type: str
+    to: str | None
+    waiting: int
+
+
+class Unprocessed(NamedTuple):
+    """Messages of one kind and type that wait for one handler."""
+
+    handler: str
+    kind: str
+    type: str
+    waiting: int
+
+
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """A message and the handlers that are to have it: (name, whether ordered) each."""
 
@@ -290,8 +307,18 @@ class Store(Protocol):
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""
 
+    def unroutable(self, routes: Routes) -> Sequence[Unroutable]:
+        """How many messages are pending that ``routes`` does not accept, the oldest first.
+
+        A run asks it when nothing else is due, so that it must not go through what waits
+        only for its time.
+        """
+
     def unprocessed(self) -> Iterable[InboxRow]:
         """The deliveries that are pending or claimed."""
+
+    def unprocessed_kinds(self) -> Sequence[Unprocessed]:
+        """How many deliveries are pending or claimed, by handler and message, the oldest first."""
 
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""

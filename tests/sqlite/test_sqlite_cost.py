@@ -105,6 +105,7 @@ def test_looking_for_work_costs_the_same_with_2_000_messages_for_next_month(shop
     async def look() -> None:
         assert await store.claim_outbox("one", now, LEASE, 100, routes) == []
         assert await store.outbox_due("one", now, routes) == later
+        assert list(store.unroutable(routes)) == []
 
     run(schedule(1))
     run(look())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from modulus_es.envelope import Envelope
 from modulus_es.stores.keyed_queue import KeyedQueue
 from modulus_es.stores.memory.base import Half
-from modulus_es.stores.port import InboxRow, Receipt
+from modulus_es.stores.port import InboxRow, Receipt, Unprocessed
 
 if TYPE_CHECKING:
     from modulus_es.stores.memory.recorder import MemoryRecorder
@@ -142,6 +143,13 @@ class MemoryInbox(Half):
         with self._lock:
             self._settle()
             return [self._inbox[position] for position in sorted(self._deliveries.keys())]
+
+    def unprocessed_kinds(self) -> list[Unprocessed]:
+        """How many deliveries are pending or claimed, by handler and message, the oldest first."""
+        counts = Counter(
+            (row.handler, row.envelope.kind, row.envelope.type) for row in self.unprocessed()
+        )
+        return [Unprocessed(*what, count) for what, count in counts.items()]
 
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from modulus_es.envelope import Envelope
 from modulus_es.stores.keyed_queue import KeyedQueue
 from modulus_es.stores.memory.base import Half
-from modulus_es.stores.port import OutboxRow, Routes
+from modulus_es.stores.port import OutboxRow, Routes, Unroutable
 
 if TYPE_CHECKING:
     from modulus_es.stores.memory.recorder import MemoryRecorder
@@ -124,6 +125,15 @@ class MemoryOutbox(Half):
         with self._lock:
             self._settle()
             return [self._recorder.outbox[position] for position in sorted(self._messages.keys())]
+
+    def unroutable(self, routes: Routes) -> list[Unroutable]:
+        """How many messages are pending that ``routes`` does not accept, the oldest first."""
+        counts = Counter(
+            (row.envelope.type, row.envelope.to)
+            for row in self.undelivered()
+            if row.claimed_by is None and not routes.accept(row.envelope)
+        )
+        return [Unroutable(*what, count) for what, count in counts.items()]
 
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from modulus_es.envelope import Envelope
 from modulus_es.errors import LeaseLostError
-from modulus_es.stores.port import Handled, InboxRow, Receipt
+from modulus_es.stores.port import Handled, InboxRow, Receipt, Unprocessed
 from modulus_es.stores.sqlite.inbox_sql import InboxSQL
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.reading import Row
@@ -216,6 +216,13 @@ class Inbox:
     def unprocessed(self, select: Select) -> list[InboxRow]:
         """The deliveries that are pending or claimed."""
         return [self._read(row) for row in select(self._sql.unprocessed, ())]
+
+    def unprocessed_kinds(self, select: Select) -> list[Unprocessed]:
+        """How many deliveries are pending or claimed, by handler and message, the oldest first."""
+        return [
+            Unprocessed(str(handler), str(kind), str(type_), count)
+            for handler, kind, type_, count in select(self._sql.kinds, ())
+        ]
 
     def rows(self, select: Select) -> Iterator[InboxRow]:
         """All rows, in order of position."""

@@ -68,6 +68,11 @@ class InboxSQL(Statements):
         "SELECT $inbox_columns FROM $inbox INDEXED BY $inbox_lane "
         "WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
+    kinds = (
+        "SELECT handler, kind, type, count(*) FROM $inbox INDEXED BY $inbox_lane "
+        "WHERE processed_at IS NULL AND dead_at IS NULL "
+        "GROUP BY handler, kind, type ORDER BY min(position)"
+    )
     waiting = (
         "SELECT count(*) FROM $inbox INDEXED BY $inbox_lane "
         "WHERE processed_at IS NULL AND dead_at IS NULL"

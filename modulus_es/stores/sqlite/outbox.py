@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import OutboxRow, Routes
+from modulus_es.stores.port import OutboxRow, Routes, Unroutable
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.outbox_sql import OutboxSQL
 from modulus_es.stores.sqlite.reading import Row
@@ -190,6 +190,16 @@ class Outbox:
     def undelivered(self, select: Select) -> list[OutboxRow]:
         """The rows that are pending or claimed."""
         return [self._read(row) for row in select(self._sql.undelivered, ())]
+
+    def unroutable(self, select: Select, routes: frozenset[str]) -> list[Unroutable]:
+        """How many rows are pending for other routes than these, the oldest first."""
+        counted = []
+        for name in {name for name, _ in select(self._sql.names, ())} - routes:
+            [(kind, type_, first, count)] = select(self._sql.pending, (name,))
+            if count:
+                to = None if kind == "event" else str(name).removesuffix(f":{type_}")
+                counted.append((first, Unroutable(str(type_), to, count)))
+        return [what for _, what in sorted(counted)]
 
     def rows(self, select: Select) -> Iterator[OutboxRow]:
         """All rows, in order of position."""

@@ -58,6 +58,11 @@ class OutboxSQL(Statements):
         "UNION ALL SELECT $outbox_columns FROM $outbox INDEXED BY $outbox_later "
         "WHERE scheduled = 2 AND delivered_at IS NULL AND dead_at IS NULL ORDER BY position"
     )
+    # Of the oldest of them SQLite answers the kind and type as well.
+    pending = (
+        "SELECT kind, type, min(position), count(*) FROM $outbox WHERE route = ? "
+        "AND delivered_at IS NULL AND dead_at IS NULL AND claimed_by IS NULL"
+    )
     waiting = (
         "SELECT (SELECT count(*) FROM $outbox INDEXED BY $outbox_pending "
         "WHERE scheduled <> 2 AND delivered_at IS NULL AND dead_at IS NULL) "

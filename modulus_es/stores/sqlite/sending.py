@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import OutboxRow, Routes
+from modulus_es.stores.port import OutboxRow, Routes, Unroutable
 from modulus_es.stores.sqlite.outbox import Outbox, recorded_routes
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.writing import Writing
@@ -104,6 +104,10 @@ class Sending(Writing):
     def undelivered(self) -> Iterable[OutboxRow]:
         """The rows that are pending or claimed."""
         return self._outbox.undelivered(self._select)
+
+    def unroutable(self, routes: Routes) -> list[Unroutable]:
+        """How many messages are pending that ``routes`` does not accept, the oldest first."""
+        return self._outbox.unroutable(self._select, self._wanted(routes))
 
     def outbox_rows(self) -> Iterable[OutboxRow]:
         """All rows, in order of position."""

@@ -17,6 +17,7 @@ from modulus_es.stores.port import (
     OutboxRow,
     Receipt,
     SnapshotRows,
+    Unprocessed,
 )
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
@@ -187,6 +188,10 @@ class SQLiteStore(Sending):
     def unprocessed(self) -> Iterable[InboxRow]:
         """The deliveries that are pending or claimed."""
         return self._inbox.unprocessed(self._select)
+
+    def unprocessed_kinds(self) -> list[Unprocessed]:
+        """How many deliveries are pending or claimed, by handler and message, the oldest first."""
+        return self._inbox.unprocessed_kinds(self._select)
 
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""

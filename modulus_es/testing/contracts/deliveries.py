@@ -169,6 +169,20 @@ class DeliveryContract(StoreSuite):
         assert said(bench.store.inbox_rows()) == [0, 1, 2, 3, 4]
 
     @promise()
+    async def test_what_is_unprocessed_is_counted_by_handler_and_message(
+        self, bench: StoreBench
+    ) -> None:
+        await bench.receive(envelope(1), envelope(2), handlers=[("note", True), ("count", False)])
+        await bench.receive(envelope(3, to="hearer"), envelope(4, "other"))
+        first, *_ = await bench.take(limit=1)
+        await bench.handle(first)
+        assert list(bench.store.unprocessed_kinds()) == [
+            ("count", "event", "Said", 2),
+            ("note", "event", "Said", 2),
+            ("note", "command", "Do", 1),
+        ]
+
+    @promise()
     async def test_it_is_known_when_there_is_something_to_deliver(self, bench: StoreBench) -> None:
         assert await bench.delivery_due() is None
         await bench.receive(envelope(0), handlers=[("gone", True)])

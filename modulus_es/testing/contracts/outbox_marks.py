@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from modulus_es.stores.port import Routes
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
+    ROUTES,
     StoreBench,
     StoreSuite,
     at,
@@ -172,6 +174,28 @@ class OutboxMarksContract(StoreSuite):
         await bench.store.retry_outbox("anna", third, "no", at(9))
         assert said(bench.store.undelivered()) == [2, 3, 4]
         assert said(bench.store.outbox_rows()) == [0, 1, 2, 3, 4]
+
+    @promise()
+    async def test_what_nobody_is_there_for_is_counted_by_type(self, bench: StoreBench) -> None:
+        await bench.write(
+            message(1, type="Old"),
+            message(2, to="elsewhere"),
+            message(3),
+            message(4, to="hearer"),
+            message(5, "other", type="Old", due=60, scheduled=True),
+            message(6, type="Old"),
+        )
+        assert list(bench.store.unroutable(ROUTES)) == [("Old", None, 3), ("Do", "elsewhere", 1)]
+
+    @promise()
+    async def test_what_a_relay_has_claimed_is_not_counted_as_left_over(
+        self, bench: StoreBench
+    ) -> None:
+        old = Routes(frozenset({"Old"}), frozenset())
+        await bench.write(message(1, type="Old"), message(2, "other", type="Old"))
+        await bench.claim(limit=1, routes=old)
+        assert list(bench.store.unroutable(ROUTES)) == [("Old", None, 1)]
+        assert list(bench.store.unroutable(old)) == []
 
     @promise()
     async def test_a_dead_row_may_be_revived_and_edited(self, bench: StoreBench) -> None:
