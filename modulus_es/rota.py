@@ -30,9 +30,12 @@ class Rota:
         # Of the round that goes on: behind whom to look, how many are still to be asked, and
         # whether all were woken for it.
         self._after, self._left, self._is_last = 0, 0, False
+        # Who had nothing in this round, since somebody rang.
+        self._asked: set[int] = set()
 
     def begin(self) -> None:
         """Begin a round: ask who is `next_up`, until one has something or none is left."""
+        self._asked.clear()
         self._after, self._left, self._is_last = self._next, len(self.sources), False
 
     def next_up(self) -> int | None:
@@ -40,12 +43,12 @@ class Rota:
         if not self._left:
             return None
         if self.bell.count != self._heard or len(self.sources) != self._known:
+            self._asked.clear()
             self._wake_all()
         if not self._awake:
             if self._is_last:
                 return None
-            self.begin()
-            self._is_last = True
+            self._after, self._left, self._is_last = self._next, len(self.sources), True
             self._wake_all()
             if not self._awake:
                 return None
@@ -59,6 +62,7 @@ class Rota:
         self._after = place + 1
         if self.bell.count == self._heard:
             self._awake.remove(place)
+            self._asked.add(place)
 
     def served(self, place: int) -> None:
         """The source in this place had something: the next round begins behind it."""
@@ -102,4 +106,7 @@ class Rota:
 
     def _wake_all(self) -> None:
         self._heard, self._known = self.bell.count, len(self.sources)
-        self._awake = [n for n, source in enumerate(self.sources) if not source.idle()]
+        asked = self._asked
+        self._awake = [
+            n for n, source in enumerate(self.sources) if n not in asked and not source.idle()
+        ]

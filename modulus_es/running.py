@@ -72,7 +72,7 @@ class Running:
         Raises `BackgroundError` where something failed in the background since the
         last call.
         """
-        await self._live.stop(self.scheduler, self.transport, self._limit())
+        await self._live.stop(self.scheduler, self.transport, STEP_LIMIT + self._more())
 
     async def _run(self, until: datetime | timedelta | None, limit: int | None) -> Run:
         self._live.raise_failure()
@@ -82,7 +82,9 @@ class Running:
             if not isinstance(until, datetime):
                 raise TypeError(f"until is a moment or a timedelta from now, not {until!r}")
             until = to_utc(until, "until")
-        return await self.scheduler.run(until, self._limit() if limit is None else limit)
+        if limit is not None:
+            return await self.scheduler.run(until, limit)
+        return await self.scheduler.run(until, STEP_LIMIT, more=self._more)
 
     async def _step(self) -> Step | None:
         self._live.raise_failure()
@@ -93,5 +95,6 @@ class Running:
             raise ValueError(f"time does not go back: {seconds!r} seconds")
         return await self._run(self.clock.now() + timedelta(seconds=seconds), None)
 
-    def _limit(self) -> int:
-        return STEP_LIMIT + 100 * sum(module.store.waiting() for module in self._modules.values())
+    def _more(self) -> int:
+        """How many steps more there may be where so much waits."""
+        return 100 * (1 + sum(module.store.waiting() for module in self._modules.values()))

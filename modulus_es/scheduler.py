@@ -10,7 +10,7 @@ only one thing happens at a time, in an order that chance has no part in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -53,15 +53,21 @@ class Scheduler:
         self._parted = False
 
     async def run(
-        self, until: datetime | None = None, limit: int = 100_000, *, forever: bool = False
+        self,
+        until: datetime | None = None,
+        limit: int = 100_000,
+        *,
+        more: Callable[[], int] | None = None,
+        forever: bool = False,
     ) -> Run:
         """Do what is due, letting time pass to the next due time, not beyond ``until``.
 
-        Raises `StepLimitError` after ``limit`` steps; ``forever`` has no limit, and
-        waits when nothing is due, until `finish` or until it is cancelled.
+        Raises `StepLimitError` after ``limit`` steps, and as many as ``more`` answers
+        then; ``forever`` has no limit, and waits when nothing is due, until `finish`
+        or until it is cancelled.
         """
         done = asyncio.get_running_loop().create_future()
-        goal = Goal(done, until, limit, forever=forever)
+        goal = Goal(done, until, limit, more=more, forever=forever)
         await self._reach(goal)
         return Run(goal.count, self.clock.now(), tuple(self._blocked()))
 

@@ -98,10 +98,22 @@ class Goal:
     """What one run is to do, and how far it is; ``done`` is when it has ended.
 
     It goes on ``until`` a time, for at most ``limit`` steps or ``forever``; or it
-    takes a ``single`` step.
+    takes a ``single`` step. When it reaches the limit it is given once what ``more``
+    answers.
     """
 
-    __slots__ = ("batch", "context", "count", "done", "forever", "limit", "single", "step", "until")
+    __slots__ = (
+        "batch",
+        "context",
+        "count",
+        "done",
+        "forever",
+        "limit",
+        "more",
+        "single",
+        "step",
+        "until",
+    )
 
     def __init__(
         self,
@@ -109,10 +121,11 @@ class Goal:
         until: datetime | None = None,
         limit: int = 0,
         *,
+        more: Callable[[], int] | None = None,
         forever: bool = False,
         single: bool = False,
     ) -> None:
-        self.done, self.until, self.limit = done, until, limit
+        self.done, self.until, self.limit, self.more = done, until, limit, more
         self.forever, self.single = forever, single
         self.batch = 1 if single else 100
         self.count = 0
@@ -129,12 +142,19 @@ class Goal:
             self.step = step
             return False
         if self.count > self.limit and not self.forever:
+            self._go_further(step)
+        return True
+
+    def _go_further(self, step: Step) -> None:
+        more, self.more = self.more, None
+        if more is not None:
+            self.limit += more()
+        if self.count > self.limit:
             raise StepLimitError(
                 f"the run took more than {self.limit} steps, the last of them {step!r}: perhaps "
                 "messages cause each other without end. Look at system.trace, or give "
                 "run(limit=...) more"
             )
-        return True
 
 
 class Pending(Coroutine[Any, Any, T]):

@@ -23,6 +23,8 @@ class MemoryOutbox(Half):
         super().__init__(recorder)
         self._messages = KeyedQueue(through=True)
         self._routes: Routes | None = None
+        # The types of the events that were ever in the queue; "" where commands were.
+        self._types: set[str] = set()
 
     async def claim_outbox(
         self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
@@ -128,6 +130,8 @@ class MemoryOutbox(Half):
 
     def unroutable(self, routes: Routes) -> list[Unroutable]:
         """How many messages are pending that ``routes`` does not accept, the oldest first."""
+        if self._types <= routes.events:
+            return []
         counts = Counter(
             (row.envelope.type, row.envelope.to)
             for row in self.undelivered()
@@ -142,7 +146,9 @@ class MemoryOutbox(Half):
             return tuple(self._recorder.outbox.values())
 
     def _queue_message(self, row: OutboxRow) -> None:
-        self._messages.add(row, row.envelope.key, scheduled=row.scheduled)
+        envelope = row.envelope
+        self._types.add(envelope.type if envelope.kind == "event" else "")
+        self._messages.add(row, envelope.key, scheduled=row.scheduled)
 
     def _follow(self, routes: Routes) -> None:
         if routes is not self._routes:
