@@ -15,6 +15,7 @@ from modulus_es.stores.sqlite.reading import Row
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
+    blob,
     headers,
     in_a_row,
     in_order,
@@ -51,13 +52,13 @@ class Inbox:
         stamp = micros(now)
         for receipt in receipts:
             envelope = receipt.envelope
-            said = headers(envelope)
+            said, body = headers(envelope), blob(envelope.body)
             for handler, ordered in receipt.handlers:
                 key, position = envelope.key, envelope.position
                 who = (envelope.source, envelope.message_id, handler)
                 what = (envelope.kind, envelope.type, envelope.version, key, position)
-                found = (said, envelope.body, stamp, stamp, ordered)
-                lane = (ordered, handler, key)
+                found = (said, body, stamp, stamp, int(ordered))
+                lane = (int(ordered), handler, key)
                 order = (position, position, envelope.source, handler, key)
                 values = (*who, *what, *found, *lane, *order)
                 if not self._inserted(cursor, self._sql.insert, values, who):
@@ -71,7 +72,7 @@ class Inbox:
         who = (envelope.source, envelope.message_id, "")
         what = (envelope.kind, envelope.type, envelope.version, envelope.key, envelope.position)
         stamp = micros(now)
-        found = (headers(envelope), envelope.body, stamp, stamp, error, stamp)
+        found = (headers(envelope), blob(envelope.body), stamp, stamp, error, stamp)
         self._inserted(cursor, self._sql.insert_dead, (*who, *what, *found), who)
 
     def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
@@ -180,7 +181,7 @@ class Inbox:
             envelope.type,
             envelope.version,
             headers(envelope),
-            envelope.body,
+            blob(envelope.body),
             row.position,
         )
         if not cursor.execute(self._sql.revive, changes).rowcount:

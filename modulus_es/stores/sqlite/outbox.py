@@ -15,6 +15,7 @@ from modulus_es.stores.sqlite.reading import Row
 from modulus_es.stores.sqlite.rows import (
     Owners,
     Select,
+    blob,
     headers,
     in_a_row,
     in_order,
@@ -55,7 +56,7 @@ class Outbox:
                     envelope.source,
                     envelope.key,
                     headers(envelope),
-                    envelope.body,
+                    blob(envelope.body),
                     row.handler,
                     created,
                     created if row.available_at is row.created_at else micros(row.available_at),
@@ -165,7 +166,7 @@ class Outbox:
             route(envelope),
             envelope.key,
             headers(envelope),
-            envelope.body,
+            blob(envelope.body),
             row.position,
         )
         return [row] if cursor.execute(self._sql.revive, changes).rowcount else []

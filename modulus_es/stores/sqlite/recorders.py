@@ -20,7 +20,7 @@ from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.inbox import Inbox
 from modulus_es.stores.sqlite.names import names_of
 from modulus_es.stores.sqlite.outbox import Outbox
-from modulus_es.stores.sqlite.rows import Owners
+from modulus_es.stores.sqlite.rows import Owners, blob
 from modulus_es.stores.sqlite.tables import CREATE
 
 # eventsourcing's own table has no column called position; both have a rowid.
@@ -125,7 +125,7 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
                     written,
                     event.originator_version,
                     event.topic,
-                    event.state,
+                    blob(event.state),
                 ),
             )
             positions.append(cursor.lastrowid or 0)

@@ -82,8 +82,13 @@ class Headers(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None
 
 
-_encode = msgspec.json.Encoder().encode
+_encode_into = msgspec.json.Encoder().encode_into
 _decode = msgspec.json.Decoder(Headers).decode
+
+
+blob = bytearray
+"""Bytes as a parameter: sqlite3 looks for an adapter of each value that is neither a number, text
+nor a bytearray, which takes longer than copying a message. A bool is given as an int."""
 
 
 def route(envelope: Envelope) -> str:
@@ -91,19 +96,21 @@ def route(envelope: Envelope) -> str:
     return envelope.type if envelope.kind == "event" else f"{envelope.to}:{envelope.type}"
 
 
-def headers(envelope: Envelope) -> bytes:
+def headers(envelope: Envelope) -> bytearray:
     """The headers of a message, as they are stored."""
-    return _encode(
-        Headers(
-            envelope.occurred_on,
-            envelope.to,
-            envelope.correlation_id,
-            envelope.causation_id,
-            envelope.position,
-            envelope.attempt,
-            envelope.traceparent,
-        )
+    said = Headers(
+        envelope.occurred_on,
+        envelope.to,
+        envelope.correlation_id,
+        envelope.causation_id,
+        envelope.position,
+        envelope.attempt,
+        envelope.traceparent,
     )
+    # Not bytes: see `blob`.
+    written = bytearray()
+    _encode_into(said, written)
+    return written
 
 
 def _envelope(
@@ -183,7 +190,7 @@ def outbox_row(row: Row, owners: Owners) -> OutboxRow:
         bool(scheduled),
         str(handler),
         position,
-        _count(attempts),
+        0 if attempts == 0 else _count(attempts),
         None if last_error is None else str(last_error),
         None if claimed_by is None else owners.read(claimed_by),
         None if claimed_until is None else moment(claimed_until),
@@ -205,15 +212,15 @@ def inbox_row(row: Row, owners: Owners) -> InboxRow:
         received_at if available == received else moment(available),
         position,
         bool(ordered),
-        _count(attempts),
+        0 if attempts == 0 else _count(attempts),
         None if last_error is None else str(last_error),
         None if claimed_by is None else owners.read(claimed_by),
         None if claimed_until is None else moment(claimed_until),
         None if processed_at is None else moment(processed_at),
         None if outcome is None else str(outcome),
         None if dead_at is None else moment(dead_at),
-        _count(duplicates),
-        _count(out_of_order),
+        0 if duplicates == 0 else _count(duplicates),
+        0 if out_of_order == 0 else _count(out_of_order),
     )
 
 
@@ -224,9 +231,13 @@ def in_a_row(rows: Sequence[AnyRow]) -> Iterator[Sequence[AnyRow]]:
     >>> [[row.position for row in run] for run in in_a_row([at(1), at(2), at(5), at(6), at(4)])]
     [[1, 2], [5, 6], [4]]
     """
+    places = [row.position for row in rows]
+    if not places or places == list(range(places[0], places[0] + len(places))):
+        yield from [rows] if rows else ()
+        return
     start = 0
     for end in range(1, len(rows) + 1):
-        if end == len(rows) or rows[end].position != rows[end - 1].position + 1:
+        if end == len(rows) or places[end] != places[end - 1] + 1:
             yield rows[start:end]
             start = end
 

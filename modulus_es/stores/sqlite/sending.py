@@ -44,10 +44,17 @@ class Sending(Writing):
 
     async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
         """The transport has taken these rows."""
+
+        def note(mine: Sequence[OutboxRow]) -> None:
+            for row in mine:
+                row.attempts += 1
+                row.claimed_by = row.claimed_until = None
+                row.delivered_at = now
+
         if rows:
             await self._write(
                 lambda cursor: self._outbox.deliver(cursor, owner, rows, now),
-                changing(1, delivered_at=now),
+                note,
                 now=now,
                 durable=False,
             )
