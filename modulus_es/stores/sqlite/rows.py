@@ -28,6 +28,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+# What is written together mostly has the same moment.
+@lru_cache(maxsize=1024)
 def micros(moment: datetime) -> int:
     """A moment as it is stored: microseconds since 1970, in UTC.
 
@@ -39,7 +41,7 @@ def micros(moment: datetime) -> int:
 
 @lru_cache(maxsize=1024)
 def moment(stored: int) -> datetime:
-    """The moment that was stored; rows that were written together mostly have the same."""
+    """The moment that was stored."""
     return _EPOCH + timedelta(microseconds=stored)
 
 
