@@ -70,10 +70,9 @@ class Connections:
     def writer(self) -> sqlite3.Connection:
         """The connection that writes, outside of a transaction; `rest` when it has ended.
 
-        The caller holds the lock, and asked `check` before.
+        The caller holds the lock.
         """
-        if self._closed:  # while the caller waited for the lock
-            self.check()
+        self.check()
         self._follow_the_file()
         connection = self._writer
         if connection is not None and self._writer_generation != self._generation:
@@ -94,7 +93,9 @@ class Connections:
                 found = Path(self._path).stat()
                 self._identity = found.st_dev, found.st_ino
         else:
-            self._use(connection)
+            self._users[connection] = get_ident()
+            if self._closed:
+                self._refuse(connection)
             if connection.in_transaction:
                 # Whoever was interrupted here could not say so.
                 connection.rollback()
@@ -120,7 +121,9 @@ class Connections:
             reader = self._readers.pop()
         except IndexError:
             return self._generation, self._connect()
-        self._use(reader[1])
+        self._users[reader[1]] = get_ident()
+        if self._closed:
+            self._refuse(reader[1])
         return reader
 
     def give_back(self, reader: Reader) -> None:
@@ -176,11 +179,10 @@ class Connections:
             with suppress(IndexError):  # taken by another thread in between
                 self._close(self._readers.pop()[1])
 
-    def _use(self, connection: sqlite3.Connection) -> None:
-        self._users[connection] = get_ident()
-        if self._closed:  # perhaps in between, by a thread that saw nobody use it
-            self._close(connection)
-            self.check()
+    def _refuse(self, connection: sqlite3.Connection) -> None:
+        """It was closed just now, by a thread that perhaps saw nobody use this one."""
+        self._close(connection)
+        self.check()
 
     def _close(self, connection: sqlite3.Connection) -> None:
         if os.getpid() == self._process:

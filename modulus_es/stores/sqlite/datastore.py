@@ -244,8 +244,9 @@ class Datastore(SQLiteDatastore):
             turn = self._wait(in_the_way, deadline, give_up)
 
     def _take_turn(self, turn: float, durable: bool) -> sqlite3.Connection:
-        self.connections.check()
         if not self._lock.acquire(timeout=turn):
+            # Nobody waits for the lock of a process that this one was forked from.
+            self.connections.check()
             raise BusyError(here=True)
         try:
             connection = self.connections.writer()
