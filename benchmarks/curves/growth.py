@@ -1,9 +1,10 @@
 """What a message costs, and how much memory a process takes, after 10,000 and 1,000,000 messages.
 
-In memory one process really sends them all, or as many as it can in the time that it is given. A
-file is filled beforehand, and a process opens it and sends some more.
+In memory one process really sends them all, or as many as it can in the time that it is given, and
+a second one, which begins anew after 10,000, takes turns with it: a minute later the machine is
+another. A file is filled beforehand, and a process opens it and sends some more.
 
-python -m benchmarks.curves.growth memory 1000000 60
+yes | head -3 | python -m benchmarks.curves.growth memory
 python -m benchmarks.curves.growth file sqlite:////folder/file.db
 python -m benchmarks.curves.growth frame sqlite:////folder/file.db 10000
 """
@@ -19,6 +20,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.curves.filled import messages_file, orders_file
@@ -33,6 +35,7 @@ from modulus_es import System
 CHECKPOINTS = (10_000, 100_000, 300_000, 1_000_000)
 FILES = (10_000, 100_000, 1_000_000)
 CHUNK = 5_000
+BESIDE = 10  # how often the other process sends before a checkpoint, or each time
 SECONDS, QUICK_SECONDS = 900, 10
 Point = dict[str, float]
 
@@ -48,33 +51,97 @@ def megabytes() -> float:
     return int(peak) / 1024
 
 
-async def in_memory(upto: int, seconds: float) -> list[Point]:
-    """Send without end in one process; the cost at a checkpoint is that of the half before it.
+async def in_memory() -> None:
+    """Send a chunk for each line that comes in, and say what it took; ``fresh`` begins anew."""
+    seen: list[Decimal] = []
+    wanted = totals(CHUNK)
+    system, sent = System(seed=7), 0
+    two_modules(system, seen, saving=False)
+    for line in sys.stdin:
+        if line.strip() == "fresh":
+            system.close()
+            system, sent = System(seed=7), 0
+            two_modules(system, seen, saving=False)
+        seen.clear()
+        cpu, wall = time.process_time(), time.perf_counter()
+        await place_all(system, wanted)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        sent += CHUNK
+        held = system["inventory"].store.inbox_rows()
+        if seen != wanted or len(tuple(held)) != sent:
+            raise AssertionError(f"{len(seen)} of {CHUNK} messages came, or in another order")
+        point = {"cpu": cpu / CHUNK, "wall": wall / CHUNK, "megabytes": megabytes()}
+        print(json.dumps(point), flush=True)
+
+
+class Sender:
+    """A process that sends a chunk when it is asked."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def send(self, how: str = "more") -> Point:
+        """What the next chunk costs a message, and the memory that was taken at most."""
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "benchmarks.curves.growth", "memory"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{how}\n".encode())
+        await self._process.stdin.drain()
+        line = await self._process.stdout.readline()
+        if not line:
+            raise AssertionError("the process that sends has failed")
+        found: Point = json.loads(line)
+        return found
+
+    async def stop(self) -> None:
+        """Let it end."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            await self._process.wait()
+
+
+async def growing(upto: int, seconds: float) -> list[Point]:
+    """Send without end; the cost at a checkpoint is that of the half before it.
 
     So what happens seldom has its share in it: that the garbage collector goes through
-    everything, and that a table grows.
+    everything, and that a table grows. It is said in multiples of what the second half of
+    10,000 messages cost a process that began anew at the same time; the first point is that one.
     """
-    seen: list[Decimal] = []
-    system = System(seed=7)
-    two_modules(system, seen, saving=False)
-    wanted = totals(CHUNK)
+    grows, begins = Sender(), Sender()
     began, found = time.monotonic(), []
-    spent: dict[int, tuple[float, float]] = {}
-    for sent in range(CHUNK, upto + 1, CHUNK):
-        seen.clear()
-        await place_all(system, wanted)
-        if seen != wanted:
-            raise AssertionError(f"{len(seen)} of {CHUNK} messages came, or in another order")
-        spent[sent] = cpu, wall = time.process_time(), time.perf_counter()
-        if sent in CHECKPOINTS:
-            half = sent // 2
-            point = {"cpu": (cpu - spent[half][0]) / half, "wall": (wall - spent[half][1]) / half}
-            found.append({"messages": sent, **point, "megabytes": megabytes()})
-        if time.monotonic() - began > seconds:
-            break
-    held = sum(1 for _ in system["inventory"].store.inbox_rows())
-    if found and held < found[-1]["messages"]:
-        raise AssertionError(f"the inbox holds {held} messages")
+    chunks: list[Point] = []
+    anew: list[Point] = []
+    first = 0
+    try:
+        for sent in range(CHUNK, upto + 1, CHUNK):
+            chunks.append(await grows.send())
+            last = next(n for n in CHECKPOINTS if n >= sent)
+            if sent > last // 2 and sent % max(CHUNK, last // 2 // BESIDE) == 0:
+                await begins.send("fresh")
+                anew.append(await begins.send())
+            if sent in CHECKPOINTS:
+                point: Point = {"messages": sent, "megabytes": chunks[-1]["megabytes"]}
+                for clock in ("cpu", "wall"):
+                    half = chunks[sent // CHUNK // 2 :] if found else anew
+                    cost = fmean(chunk[clock] for chunk in half)
+                    point[clock] = cost / fmean(each[clock] for each in anew[first:])
+                found.append(point)
+                first = len(anew)
+            if time.monotonic() - began > seconds:
+                break
+    finally:
+        await grows.stop()
+        await begins.stop()
+    for clock in ("cpu", "wall"):
+        usual = fmean(each[clock] for each in anew)
+        for point in found:
+            point[clock] *= usual
     return found
 
 
@@ -133,8 +200,7 @@ class Grown:
         if self._points is None:
             quick = work.count == 1
             upto, seconds = (20_000, QUICK_SECONDS) if quick else (CHECKPOINTS[-1], SECONDS)
-            points = await child("memory", str(upto), str(seconds))
-            self._points = {point["messages"]: point for point in points}
+            self._points = {each["messages"]: each for each in await growing(upto, seconds)}
         point = self._points.get(messages)
         if point is None:
             raise NotHereError(f"{messages:,} messages are not sent in the time that there is")
@@ -177,7 +243,9 @@ def subjects() -> list[Subject]:
             ],
             against="10,000",
             marks=[Mark("1,000,000", "cost", 1.1, "10,000")],
-            note="The store in memory keeps every message, and so memory grows with them.",
+            note="The store in memory keeps every message, and so memory grows with them. The "
+            "first row is a process that begins anew after 10,000. It takes turns with the one "
+            "that goes on, whose rows are multiples of what it took at that time.",
             rounds=0.1,
             quick=1,
             axis="messages before",
@@ -217,7 +285,7 @@ def subjects() -> list[Subject]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "memory":
-        print(json.dumps(asyncio.run(in_memory(int(sys.argv[2]), float(sys.argv[3])))))
+        asyncio.run(in_memory())
     elif sys.argv[1] == "frame":
         print(json.dumps(asyncio.run(frame(sys.argv[2], int(sys.argv[3])))))
     else:
