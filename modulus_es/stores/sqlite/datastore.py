@@ -266,9 +266,10 @@ class Datastore(SQLiteDatastore):
 
     def _finish(self, connection: sqlite3.Connection, work: Work[T], then: Then[T] | None) -> T:
         try:
-            result = work(connection.cursor())
+            cursor = connection.cursor()
+            result = work(cursor)
             try:
-                connection.execute("COMMIT")
+                cursor.execute("COMMIT")
             except sqlite3.IntegrityError as error:
                 # A constraint of the reader's own tables that is checked at the end.
                 raise StoreError(f"the store {self.place} refused the commit: {error}") from error

@@ -61,7 +61,11 @@ class Inbox:
                 lane = (int(ordered), handler, key)
                 order = (position, position, envelope.source, handler, key)
                 values = (*who, *what, *found, *lane, *order)
-                if not self._inserted(cursor, self._sql.insert, values, who):
+                try:
+                    cursor.execute(self._sql.insert, values)
+                except sqlite3.IntegrityError:
+                    if not self._is_repeated(cursor, who):
+                        raise
                     repeated.append((envelope.message_id, handler))
         return repeated
 
@@ -73,7 +77,11 @@ class Inbox:
         what = (envelope.kind, envelope.type, envelope.version, envelope.key, envelope.position)
         stamp = micros(now)
         found = (headers(envelope), blob(envelope.body), stamp, stamp, error, stamp)
-        self._inserted(cursor, self._sql.insert_dead, (*who, *what, *found), who)
+        try:
+            cursor.execute(self._sql.insert_dead, (*who, *what, *found))
+        except sqlite3.IntegrityError:
+            if not self._is_repeated(cursor, who):
+                raise
 
     def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
         """Whether a delivery to one of these handlers is to be looked at."""
@@ -229,21 +237,9 @@ class Inbox:
         """All rows, in order of position."""
         return map(self._read, pages(select, self._sql.all))
 
-    def _inserted(
-        self,
-        cursor: sqlite3.Cursor,
-        statement: str,
-        values: tuple[object, ...],
-        who: tuple[str, str, str],
-    ) -> bool:
-        """Insert a row; False where there was one, which counts that."""
-        try:
-            cursor.execute(statement, values)
-        except sqlite3.IntegrityError:
-            if not cursor.execute(self._sql.repeated, who).rowcount:
-                raise
-            return False
-        return True
+    def _is_repeated(self, cursor: sqlite3.Cursor, who: tuple[str, str, str]) -> bool:
+        """Whether such a row is there, which has come once more then."""
+        return bool(cursor.execute(self._sql.repeated, who).rowcount)
 
     def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
         if row.ordered:

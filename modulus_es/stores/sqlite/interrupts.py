@@ -26,11 +26,8 @@ class HeldOff:
     ...     pass
     """
 
-    __slots__ = ("_before", "_noted")
-
-    def __init__(self) -> None:
-        self._before: Callable[[int, FrameType | None], Any] | int | None = None
-        self._noted: tuple[int, FrameType | None] | None = None
+    _before: Callable[[int, FrameType | None], Any] | int | None = None
+    _noted: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> None:
         if getsignal(SIGINT) is not None:
