@@ -250,6 +250,7 @@ def subjects() -> list[Subject]:
         ],
         against=THEIRS,
         marks=[Mark(OURS, "rate", 40_000), Mark(OURS, "faster", 2.5, THEIRS)],
+        rounds=2,
         note="A handler that counts, unless it says more; eventsourcing's follower records how "
         "far it is with each message, as our inbox does.",
     )
@@ -277,6 +278,7 @@ def subjects() -> list[Subject]:
             Mark(GROUPED, "faster", 8, THEIRS),
             Mark(GROUPED_TOGETHER, "faster", 8, THEIRS),
         ],
+        rounds=2,
         note="One commit a message when it is saved and one when it is handled, unless it says "
         "otherwise. A group commit has one for a hundred deliveries, with a savepoint each; what "
         "is sent is still committed one by one, but for the row where a hundred orders are saved "

@@ -69,7 +69,7 @@ async def ours_injected(many: int, work: Work) -> None:
 def subjects() -> list[Subject]:
     """One for each number of handlers, and one with injection."""
     made = []
-    for many, count in ((1, 20_000), (10, 4_000), (100, 500)):
+    for many, count in ((1, 20_000), (10, 10_000), (100, 500)):
         made.append(
             Subject(
                 f"publish-{many}",
@@ -84,6 +84,7 @@ def subjects() -> list[Subject]:
                 ],
                 against=LOOP,
                 marks=[Mark(OURS, "cost", 2, LOOP)] if many == 10 else [],
+                rounds=2,
             )
         )
     made.append(
@@ -92,7 +93,7 @@ def subjects() -> list[Subject]:
             "Publish an event to 10 class handlers with 3 injected singletons each",
             "events",
             "cpu",
-            2_000,
+            10_000,
             [
                 Row(LOOP, "limit", partial(bare_loop, 10)),
                 Row(OURS, "ours", partial(ours_injected, 10)),
@@ -100,6 +101,7 @@ def subjects() -> list[Subject]:
             ],
             against=LOOP,
             marks=[Mark(OURS, "cost", 4, LOOP)],
+            rounds=2,
         )
     )
     return made

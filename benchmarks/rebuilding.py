@@ -96,6 +96,7 @@ def subjects() -> list[Subject]:
             marks=[Mark(OURS, "faster", limit, THEIRS)],
             per=EVENTS,
             quick=3,
+            rounds=2,
         )
         for how, where, limit in (("memory", "in memory", 6), ("file", "in an SQLite file", 3.6))
     ]

@@ -52,11 +52,9 @@ class _Kind:
 
     def read(self, data: bytes) -> tuple[Recorded, dict[str, Any]] | None:
         """What is stored and its fields, in one go; None where that does not do."""
-        compiled = self.codec.current()
-        if compiled is not self._compiled:
-            whole = msgspec.defstruct("Whole", [("data", compiled.read)], bases=(Recorded,))
-            self._decode = msgspec.json.Decoder(whole).decode
-            self._compiled = compiled
+        compiled = self._compiled
+        if compiled is None or compiled.watches:
+            compiled = self._follow()
         try:
             recorded = self._decode(data)
             if recorded.version < self.version:
@@ -68,6 +66,15 @@ class _Kind:
             # Whatever it was, the complete way meets it again and says what it is.
             return None
         return recorded, values
+
+    def _follow(self) -> Compiled:
+        """What the fields are compiled to now, and a decoder of it."""
+        compiled = self.codec.current()
+        if compiled is not self._compiled:
+            whole = msgspec.defstruct("Whole", [("data", compiled.read)], bases=(Recorded,))
+            self._decode = msgspec.json.Decoder(whole).decode
+            self._compiled = compiled
+        return compiled
 
 
 class EventMapper(Mapper[UUID]):

@@ -9,7 +9,7 @@ is ever imported because a row or a message named it; a name is looked up in a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -97,9 +97,14 @@ class Registry:
     True
     """
 
+    get: Callable[[str], type | None]
+    """The newest class of that name, or None."""
+
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self._classes: dict[str, type] = {}
+        # Not a function of ours around it: each event that is read asks.
+        self.get = self._classes.get
         self._known: dict[type, str] = {}
 
     def learn(self, cls: type) -> str:
@@ -128,10 +133,6 @@ class Registry:
     def knows(self, cls: type) -> bool:
         """Whether this very class was mentioned before."""
         return cls in self._known
-
-    def get(self, name: str) -> type | None:
-        """The newest class of that name, or None."""
-        return self._classes.get(name)
 
     def names(self) -> list[str]:
         """All names, in the order in which they were learned."""
