@@ -16,6 +16,7 @@ from modulus_es.ids import derived_id, text
 from modulus_es.naming import qualified_name
 
 _PLAIN = (bool, int, float, complex, str, bytes, Decimal, UUID, date, time, timedelta)
+_EXACTLY = frozenset((type(None), *_PLAIN))
 
 
 def fingerprint(cls: type) -> str:
@@ -50,6 +51,9 @@ class _Reader:
 
     def read(self, value: Any) -> None:
         """Take note of a value: of its code, or of what it is where it is plain."""
+        if type(value) in _EXACTLY:  # as nearly all are that code holds
+            self.parts.append(repr(value))
+            return
         if isinstance(value, es.CommandMethodDecorator):
             value = value.decorated_property or value.decorated_func
         value = getattr(value, "__decorated__", value)
@@ -57,7 +61,7 @@ class _Reader:
             value = value.__func__
         if isinstance(value, property):
             self._each((value.fget, value.fset, value.fdel))
-        elif value is None or isinstance(value, _PLAIN):
+        elif isinstance(value, _PLAIN):
             self.parts.append(repr(value))
         elif isinstance(value, tuple | list):
             self._each(value)
