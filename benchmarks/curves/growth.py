@@ -35,7 +35,7 @@ from modulus_es import System
 CHECKPOINTS = (10_000, 100_000, 300_000, 1_000_000)
 FILES = (10_000, 100_000, 1_000_000)
 CHUNK = 5_000
-BESIDE = 10  # how often the other process sends before a checkpoint, or each time
+BESIDE = 25  # how often the other process sends before a checkpoint, or each time
 SECONDS, QUICK_SECONDS = 900, 10
 Point = dict[str, float]
 
