@@ -280,8 +280,8 @@ def subjects() -> list[Subject]:
         ],
         rounds=2,
         note="One commit a message when it is saved and one when it is handled, unless it says "
-        "otherwise. A group commit has one for a hundred deliveries, with a savepoint each; what "
-        "is sent is still committed one by one, but for the row where a hundred orders are saved "
-        "at once. eventsourcing's two applications have a file each.",
+        "otherwise. A group commit has one for a hundred deliveries, each of which can be undone "
+        "by itself; what is sent is still committed one by one, but for the row where a hundred "
+        "orders are saved at once. eventsourcing's two applications have a file each.",
     )
     return [memory, file]
