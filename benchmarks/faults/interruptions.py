@@ -81,6 +81,7 @@ def interrupted_cells(answer: Connection, url: str, times: int) -> None:
     loop = asyncio.new_event_loop()
     stored: list[int] = []
     errors: list[str] = []
+    dropped = 0
     numbers = iter(range(10**9))
 
     async def cell() -> None:
@@ -91,6 +92,7 @@ def interrupted_cells(answer: Connection, url: str, times: int) -> None:
         await system.run()
 
     def once() -> None:
+        nonlocal dropped
         try:
             task = loop.create_task(cell())
             try:
@@ -98,7 +100,12 @@ def interrupted_cells(answer: Connection, url: str, times: int) -> None:
             except KeyboardInterrupt:
                 # As a kernel does: the cell that is interrupted goes on no longer.
                 task.cancel()
-                loop.run_until_complete(asyncio.wait([task]))
+                _, forgotten = loop.run_until_complete(asyncio.wait([task], timeout=1))
+                for each in forgotten:
+                    # The interrupt came while asyncio was about to wake it, which it then
+                    # never does, nor ends it: so the rest of the cell is dropped.
+                    each.get_coro().close()
+                    dropped += 1
                 raise
         except Exception as error:
             errors.append(repr(error))
@@ -112,7 +119,7 @@ def interrupted_cells(answer: Connection, url: str, times: int) -> None:
     loop.close()
     found = look(system)
     unknown = [n for n in stored if n not in found.orders]
-    answer.send((cells, before, worked, found, len(unknown)))
+    answer.send((cells, before, worked, found, len(unknown), dropped))
 
 
 def interrupted_plainly(answer: Connection, path: Path, times: int) -> None:
@@ -146,7 +153,7 @@ def interrupted_plainly(answer: Connection, path: Path, times: int) -> None:
 @scenario(5, "SIGINT at random moments of cells that save and deliver")
 def interrupt_storm(full: bool, folder: Path) -> Outcome:
     times = 1000 if full else 40
-    cells, errors, worked, found, unknown = answer_of(
+    cells, errors, worked, found, unknown, dropped = answer_of(
         interrupted_cells, url_of(folder / "shop.db"), times
     )
     plainly = answer_of(interrupted_plainly, folder / "plain.db", times)
@@ -165,7 +172,8 @@ def interrupt_storm(full: bool, folder: Path) -> Outcome:
         control=f"sqlite3 without holding interrupts off: {plainly} of 20 later saves work",
         control_failed=plainly < 20,
         note=f"{cells:,} cells were run for {times:,} interrupts that hit; {errors} errors "
-        f"during the storm, {worked} of 20 later cells work.",
+        f"during the storm, {worked} of 20 later cells work. {dropped} of the interrupts came while "
+        "asyncio was about to wake a cell, which it then forgets: those were dropped.",
     )
 
 
