@@ -172,8 +172,8 @@ def interrupt_storm(full: bool, folder: Path) -> Outcome:
         control=f"sqlite3 without holding interrupts off: {plainly} of 20 later saves work",
         control_failed=plainly < 20,
         note=f"{cells:,} cells were run for {times:,} interrupts that hit; {errors} errors "
-        f"during the storm, {worked} of 20 later cells work. {dropped} of the interrupts came while "
-        "asyncio was about to wake a cell, which it then forgets: those were dropped.",
+        f"during the storm, {worked} of 20 later cells work. {dropped} of the interrupts came "
+        "while asyncio was about to wake a cell, which it then forgets: those were dropped.",
     )
 
 
