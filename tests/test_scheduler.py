@@ -95,6 +95,13 @@ async def test_a_source_that_had_nothing_to_do_is_not_asked_again_before_anybody
     assert idle.asked < 5
 
 
+async def test_a_run_that_finds_nothing_has_asked_each_source_once() -> None:
+    scheduler, first = virtual()
+    second = Jobs(scheduler, "second")
+    await scheduler.run()
+    assert (first.asked, second.asked) == (1, 1)
+
+
 async def test_work_that_nobody_announced_is_found_before_time_passes() -> None:
     scheduler, busy = virtual()
     forgetful = Jobs(scheduler, "forgetful")
