@@ -178,17 +178,18 @@ class Consumer:
         attempts, is_new = row.attempts, row.processed_at is None
         # What has begun belongs to this life: the next one begins with none.
         begun, position = self._begun, row.position
-        begun[position] = current.get()
         here = None if ambient.chosen() is self._system else ambient.choose(self._system)
         try:
+            # Inside: an interrupt behind it must not leave a row that nobody delivers.
+            begun[position] = current.get()
             return await delivering
         except SimulatedCrash as crash:
             self._die(crash, row.envelope, row.handler, attempts + is_new)
             return f"crash at {crash.point}"
         finally:
+            begun.pop(position, None)
             if here is not None:
                 ambient.unchoose(here)
-            begun.pop(position, None)
 
     def doing(self) -> Step:
         """The delivery that it has begun last."""

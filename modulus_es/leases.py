@@ -81,9 +81,10 @@ class Carried:
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
         """These rows are on their way inside the block."""
-        self.rows.update({row.position: row for row in rows})
-        self._fresh_until = min(self._fresh_until, _fresh_until(rows))
         try:
+            # Inside: an interrupt behind it must not leave rows that nobody carries.
+            self.rows.update({row.position: row for row in rows})
+            self._fresh_until = min(self._fresh_until, _fresh_until(rows))
             yield
         finally:
             for row in rows:
