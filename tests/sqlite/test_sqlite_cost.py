@@ -26,7 +26,7 @@ def instructions(shop: Shop, work: Any) -> int:
         return 0
 
     reader = connections.reader()
-    connections.give_back(reader)
+    connections.give_back(reader, good=True)
     for connection in (reader[1], connections.current()):
         connection.set_progress_handler(tick, 10)
     run(work())

@@ -28,6 +28,7 @@ from modulus_es import (
 )
 from modulus_es.stores.sqlite import interrupts
 from modulus_es.stores.sqlite.interrupts import HeldOff
+from modulus_es.stores.sqlite.reading import fetch
 
 Open = Callable[..., Shop]
 
@@ -449,6 +450,54 @@ def test_the_same_storm_wedges_eventsourcing_s_own_store(tmp_path: Any) -> None:
                 break
             survived += 1
     assert survived < 300
+
+
+@pytest.mark.parametrize("through", ["a query", "eventsourcing's recorders"])
+def test_an_interrupted_look_at_the_file_is_not_what_others_see_afterwards(
+    shop: Shop, through: str
+) -> None:
+    store: Any = shop.orders.store
+    datastore = store._datastore
+    kept: list[sqlite3.Cursor] = []  # as a notebook keeps the traceback of its last error
+
+    def look(connection: sqlite3.Connection) -> None:
+        kept.append(connection.execute("SELECT name FROM sqlite_schema"))
+        raise KeyboardInterrupt
+
+    def look_as_they_do() -> None:
+        with datastore.get_connection(commit=False) as theirs:
+            look(theirs._sqlite_conn)
+
+    run(shop.orders.save(Order("before")))
+    with pytest.raises(KeyboardInterrupt):
+        datastore.read(look) if through == "a query" else look_as_they_do()
+    run(shop.orders.save(Order("after")))
+    assert datastore.select("SELECT count(*) FROM modulus_outbox_orders") == [(2,)]
+
+
+class StruckCursor(sqlite3.Cursor):
+    """A cursor whose owner is interrupted before it has all rows."""
+
+    def fetchall(self) -> list[Any]:
+        raise KeyboardInterrupt
+
+
+class StruckConnection(sqlite3.Connection):
+    """A connection that has such cursors."""
+
+    def cursor(self, factory: Any = StruckCursor) -> Any:
+        return super().cursor(factory)
+
+
+def test_an_interrupt_before_all_rows_are_fetched_ends_their_statement() -> None:
+    connection = sqlite3.connect(":memory:", factory=StruckConnection)
+    connection.execute("CREATE TABLE seen (n INTEGER)")
+    connection.execute("INSERT INTO seen VALUES (1), (2)")
+    with pytest.raises(KeyboardInterrupt) as kept:
+        fetch(connection, "SELECT n FROM seen", ())
+    # SQLite refuses it while a statement reads the table.
+    connection.execute("DROP TABLE seen")
+    assert kept.traceback
 
 
 def test_an_interrupt_inside_a_transaction_comes_when_it_has_ended() -> None:

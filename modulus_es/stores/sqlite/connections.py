@@ -126,10 +126,14 @@ class Connections:
             self._refuse(reader[1])
         return reader
 
-    def give_back(self, reader: Reader) -> None:
-        """Keep it for the next who reads, if it is still good."""
+    def give_back(self, reader: Reader, *, good: bool) -> None:
+        """Keep it for the next who reads, if it is still good.
+
+        It is not where reading was interrupted: a statement that is not at its end, which
+        a traceback may keep alive, would show the file as it was then to all who read later.
+        """
         generation, connection = reader
-        good = not self._closed and generation == self._generation
+        good = good and not self._closed and generation == self._generation
         if good and not connection.in_transaction and len(self._readers) < _IDLE_READERS:
             self._users.pop(connection, None)
             self._readers.append(reader)

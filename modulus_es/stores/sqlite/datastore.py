@@ -140,11 +140,13 @@ class Datastore(SQLiteDatastore):
                     return query(self.connections.current())
                 if self.place.in_memory:
                     return self._read_in_memory(query)
-                reader = self.connections.reader()
+                reader, at_its_end = self.connections.reader(), False
                 try:
-                    return query(reader[1])
+                    found = query(reader[1])
+                    at_its_end = True
+                    return found
                 finally:
-                    self.connections.give_back(reader)
+                    self.connections.give_back(reader, good=at_its_end)
             except sqlite3.Error as error:
                 if not is_busy(error):
                     raise self.said(error) from error
@@ -196,13 +198,14 @@ class Datastore(SQLiteDatastore):
     @contextmanager
     def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
         """A connection; the caller begins and ends transactions."""
-        reader = self.connections.reader()
+        reader, at_its_end = self.connections.reader(), False
         try:
             yield SQLiteConnection(reader[1], max_age=None)
+            at_its_end = True
         except sqlite3.Error as error:
             raise self.said(error) from error
         finally:
-            self.connections.give_back(reader)
+            self.connections.give_back(reader, good=at_its_end)
 
     def close(self) -> None:
         """Let go of the file; what other threads do with it is waited for, then refused."""

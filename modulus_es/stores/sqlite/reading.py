@@ -20,6 +20,10 @@ def fetch(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -
     except sqlite3.OperationalError as error:
         if "decode to UTF-8" not in str(error):
             raise
+    except BaseException:
+        # An interrupt, whose traceback would keep the statement open.
+        cursor.close()
+        raise
     # Somebody wrote bytes that are no text where text belongs: show them as they are.
     connection.text_factory = _lenient
     try:
