@@ -242,7 +242,7 @@ class Consumer:
 
     def _deliver(self, row: InboxRow, handler: Handler, group: Group | None = None) -> Delivering:
         until = row.claimed_until
-        if until is not None and until <= self._clock.now():
+        if until is not None and self._claim_clock.is_over(until):
             # Others may have it by now, and may not: whoever claims it next.
             return self._let_go(row)
         return self._deliverer.deliver(row, handler, self.owner, group)

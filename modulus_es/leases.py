@@ -63,6 +63,15 @@ class ClaimClock:
             self._behind = timedelta(0)
         return now - self._behind, self._behind
 
+    def is_over(self, until: datetime) -> bool:
+        """Whether others may have what was claimed until then.
+
+        Whoever works through what it claimed asks before each piece, and so sees the clock
+        set back and forth again meanwhile, which would make the claims of others seem old.
+        """
+        now, behind = self.look()
+        return until <= now + behind
+
 
 class Carried:
     """The rows that one relay has handed to the transport and not heard of yet.

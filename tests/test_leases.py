@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from talking import Said
+from talking import Said, pair
 
 from modulus_es import System, SystemClock, VirtualClock, leases
 from modulus_es.leases import LEASE, ClaimClock
@@ -111,3 +111,36 @@ async def test_what_was_recorded_before_the_clock_was_set_back_is_delivered_at_o
     await system.run()
     assert heard == [1, 2, 3]
     system.close()
+
+
+async def test_a_clock_set_back_and_forth_while_somebody_is_at_work_gives_him_no_others_claim(
+    tmp_path: Path, machine: Machine
+) -> None:
+    store, begun = f"sqlite:///{tmp_path}/shop.db", list[tuple[str, int]]()
+    busy, sender, busy_hearer = pair(store=store, clock=machine)
+    other, other_sender, other_hearer = pair(store=store, clock=machine)
+
+    @busy_hearer.on(Said, name="hear")
+    async def hear(said: Said) -> None:
+        begun.append(("busy", said.n))
+        if said.n == 1:
+            machine.wall -= HOUR
+        if said.n == 2:
+            await other_sender.bus.publish(Said(3))
+            await other.step()
+            await other.step()
+            machine.wall += HOUR
+
+    @other_hearer.on(Said, name="hear")
+    async def hear_slowly(said: Said) -> None:
+        begun.append(("other", said.n))
+        await machine.sleep(0.001)
+
+    await sender.bus.publish(Said(1))
+    await sender.bus.publish(Said(2))
+    await busy.run()
+    assert begun == [("busy", 1), ("busy", 2), ("other", 3)]
+    await other.run()
+    assert set(other.ledger().outcome) == {"done"}
+    busy.close()
+    other.close()
