@@ -15,7 +15,7 @@ from modulus_es import System
 EVENTS = 1000
 OURS = "modulus_es module.get"
 THEIRS = "eventsourcing repository.get"
-SELECT = "part: select_events alone"
+SELECT = "part: reading the rows alone"
 
 
 async def ours(how: str, work: Work) -> None:
@@ -54,7 +54,7 @@ async def selecting(how: str, work: Work) -> None:
     system, module = await _saved(orders.url(work.folder, how), work.count)
     ids = _ids(module)
     with work.timed():
-        found = [module.store.recorder.select_events(id_) for id_ in ids]
+        found = [module.store.event_rows(id_) for id_ in ids]
     work.did(sum(len(events) == EVENTS for events in found))
     system.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError
 
 from modulus_es.cascade import DEPTH_LIMIT
 from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
@@ -18,7 +18,7 @@ from modulus_es.trace import commit_record
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
     from modulus_es.domain import DomainEvent
-    from modulus_es.stores.port import OutboxRow
+    from modulus_es.stores.port import EventRow, OutboxRow
     from modulus_es.unit_of_work import UnitOfWork
 
 BREADTH_LIMIT = 1000
@@ -101,17 +101,15 @@ async def _collected(uow: UnitOfWork) -> Recorded:
     )
 
 
-async def _prepare(
-    uow: UnitOfWork, recorded: Recorded
-) -> tuple[list[StoredEvent], list[OutboxRow]]:
+async def _prepare(uow: UnitOfWork, recorded: Recorded) -> tuple[list[EventRow], list[OutboxRow]]:
     """Everything as it will be stored; what cannot be fails here, by name."""
     rows: list[OutboxRow] = []
-    stored: list[StoredEvent] = []
+    stored: list[EventRow] = []
     if not recorded and not uow.outgoing:
         return stored, rows
     module = uow.module
     _say_what_caused(uow, recorded)
-    projectors_of, to_stored_event = module.dispatcher.projectors_of, module.mapper.to_stored_event
+    projectors_of, row_of = module.dispatcher.projectors_of, module.mapper.row_of
     learned: Any = None
     for event, aggregate in recorded:
         if type(aggregate) is not learned:
@@ -120,7 +118,7 @@ async def _prepare(
                 module.learn(learned)
         if projectors := projectors_of(type(event)):
             await project(module, projectors, event, aggregate, rows)
-        stored.append(to_stored_event(event))
+        stored.append(row_of(event))
     if uow.outgoing:
         now = module.system.now()
         for message, to, at, key in uow.outgoing:
@@ -150,7 +148,7 @@ def _say_what_caused(uow: UnitOfWork, recorded: Recorded) -> None:
 async def _ask_the_store(
     uow: UnitOfWork,
     recorded: Recorded,
-    stored: list[StoredEvent],
+    stored: list[EventRow],
     rows: list[OutboxRow],
     error: BaseException,
 ) -> None:

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from modulus_es.errors import SimulatedCrash
 
 if TYPE_CHECKING:
-    from eventsourcing.persistence import StoredEvent
-
-    from modulus_es.stores.port import Handled, InboxRow, OutboxRow
+    from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
 
 Delivering = Coroutine[Any, Any, str]
 """A delivery that has begun; it answers its outcome."""
@@ -43,7 +41,7 @@ class Group(Protocol):
 
     async def commit(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
         connection: Any = None,
@@ -52,7 +50,7 @@ class Group(Protocol):
 
     async def holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:

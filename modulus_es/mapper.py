@@ -14,6 +14,7 @@ from modulus_es.domain import RecordedEvent, UnknownEvent
 from modulus_es.errors import DeserializationError, SerializationError, UnknownEventError
 from modulus_es.naming import Registry, near_misses, stable_name
 from modulus_es.records import codec_of
+from modulus_es.stores.port import EventRow, Stored
 
 if TYPE_CHECKING:
     from modulus_es.codec.record_codec import Compiled
@@ -34,7 +35,6 @@ class Recorded(msgspec.Struct, omit_defaults=True):
 
 _as_dict = msgspec.structs.asdict
 _encode = msgspec.json.Encoder().encode
-_new, _set = object.__new__, object.__setattr__
 _decoder = msgspec.json.Decoder(Recorded)
 
 
@@ -92,6 +92,10 @@ class EventMapper(Mapper[UUID]):
         self._kinds: dict[type, _Kind] = {}
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """The event as eventsourcing stores it; raises `SerializationError` naming the field."""
+        return self.row_of(domain_event).as_stored_event()
+
+    def row_of(self, domain_event: Any) -> EventRow:
         """The event as it is stored; raises `SerializationError` naming the field."""
         cls = type(domain_event)
         state = domain_event.__dict__
@@ -118,21 +122,9 @@ class EventMapper(Mapper[UUID]):
             raise
         if self.compressor or self.cipher:
             data = self.closed(data)
-        stored = _new(StoredEvent)
-        # A frozen dataclass sets each of its fields through a call.
-        _set(
-            stored,
-            "__dict__",
-            {
-                "originator_id": state["originator_id"],
-                "originator_version": state["originator_version"],
-                "topic": kind.name,
-                "state": data,
-            },
-        )
-        return stored
+        return EventRow(state["originator_id"], state["originator_version"], kind.name, data)
 
-    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+    def to_domain_event(self, stored_event: Stored) -> Any:
         """The event as an object of the newest class of its name.
 
         Raises `UnknownEventError` where the module knows no such class, and
@@ -165,9 +157,7 @@ class EventMapper(Mapper[UUID]):
             state["recorded_by"] = recorded.handler
         return event
 
-    def _read_completely(
-        self, cls: Any, stored_event: StoredEvent
-    ) -> tuple[Recorded, dict[str, Any]]:
+    def _read_completely(self, cls: Any, stored_event: Stored) -> tuple[Recorded, dict[str, Any]]:
         recorded = self.read(stored_event)
         try:
             data = upcast(cls, recorded.version, recorded.data)
@@ -181,7 +171,7 @@ class EventMapper(Mapper[UUID]):
             kind = self._kinds[cls] = _Kind(cls, self.registry.learn(cls))
         return kind
 
-    def read(self, stored_event: StoredEvent) -> Recorded:
+    def read(self, stored_event: Stored) -> Recorded:
         """What is stored, without asking for the event's class."""
         try:
             return _decoder.decode(self.opened(stored_event.state))
@@ -203,7 +193,7 @@ class EventMapper(Mapper[UUID]):
             data = self.cipher.decrypt(data)
         return self.compressor.decompress(data) if self.compressor else data
 
-    def unknown(self, stored_event: StoredEvent) -> UnknownEvent:
+    def unknown(self, stored_event: Stored) -> UnknownEvent:
         """The event for somebody who only wants to look at it."""
         recorded = self.read(stored_event)
         data = msgspec.json.decode(recorded.data)
@@ -214,7 +204,7 @@ class EventMapper(Mapper[UUID]):
             data if isinstance(data, Mapping) else {"": data},
         )
 
-    def _unknown(self, stored_event: StoredEvent) -> str:
+    def _unknown(self, stored_event: Stored) -> str:
         name = stored_event.topic
         return (
             f"{_row(stored_event)}: {self.registry.owner} knows no class {name!r}; run the cell "
@@ -253,7 +243,7 @@ def _upcast(function: Any, state: dict[str, Any]) -> dict[str, Any]:
     return answer if isinstance(answer, dict) and not is_field else state
 
 
-def _row(stored: StoredEvent) -> str:
+def _row(stored: Stored) -> str:
     return f"event {stored.originator_version} of {stored.originator_id} ({stored.topic})"
 
 

@@ -1,4 +1,4 @@
-"""Loads aggregates: eventsourcing's repository, with our names and our errors."""
+"""Loads aggregates: rebuilds them from their rows, with our names and our errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import eventsourcing.domain as es
-from eventsourcing.persistence import EventStore
 
 from modulus_es.domain import Aggregate, AggregateCreated
 from modulus_es.errors import AggregateNotFoundError, DeserializationError, UnknownEventError
@@ -31,7 +30,7 @@ class Repository:
     def __init__(self, module: Module, mapper: EventMapper) -> None:
         self._module = module
         self._registry: Registry = module.registry
-        self._events = EventStore[UUID](mapper, module.store.recorder)
+        self._store, self._mapper = module.store, mapper
         self._snapshots = Snapshots(module)
         # One in memory is a new one in each system, whatever its module is called.
         lasts = Capability.DURABLE in module.store.capabilities
@@ -82,7 +81,8 @@ class Repository:
     def _load(self, id: UUID, version: int | None) -> Any:
         kept = self._snapshots.latest(id, version)
         since = None if kept is None else kept.version
-        aggregate = self._rebuild(kept, self._events.get(id, gt=since, lte=version))
+        rows = self._store.event_rows(id, gt=since, lte=version)
+        aggregate = self._rebuild(kept, map(self._mapper.to_domain_event, rows))
         if aggregate is not None and version is None:
             self._snapshots.consider(aggregate, aggregate.version - (since or 0))
         return aggregate

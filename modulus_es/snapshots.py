@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from eventsourcing.persistence import StoredEvent
 
 from modulus_es.codec import FieldSpec, RecordCodec
 from modulus_es.domain import Aggregate
 from modulus_es.errors import SerializationError
 from modulus_es.fingerprint import fingerprint
 from modulus_es.naming import qualified_name, stable_name
+from modulus_es.stores.port import EventRow
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class Snapshots:
             # It is a help, and what it was to help with is done.
             self._failed(aggregate, error)
 
-    def _stored(self, aggregate: Any) -> StoredEvent:
+    def _stored(self, aggregate: Any) -> EventRow:
         taken = type(aggregate).Snapshot.take(aggregate)
         kept = _Kept(
             fingerprint(type(aggregate)), msgspec.Raw(_codec.encode({"state": taken.state}))
         )
         data = self._module.mapper.closed(_encoder.encode(kept))
-        return StoredEvent(aggregate.id, aggregate.version, stable_name(type(aggregate)), data)
+        return EventRow(aggregate.id, aggregate.version, stable_name(type(aggregate)), data)
 
     def _failed(self, aggregate: Any, error: Exception) -> None:
         name = qualified_name(type(aggregate))

@@ -102,6 +102,19 @@ class AnswersAPositionForNothing(MemoryStore):
 
 
 @found_out_by(EventsContract)
+class ReadsAllVersions(MemoryStore):
+    def event_rows(self, id: Any, **_: Any) -> Sequence[Any]:
+        return super().event_rows(id)
+
+
+@found_out_by(EventsContract, OddValuesContract)
+class ReadsWhatItCountsBeside(MemoryStore):
+    def event_rows(self, id: Any, **versions: Any) -> Sequence[Any]:
+        found = super().event_rows(id, **versions)
+        return [replace(row, originator_version=row.originator_version + 1) for row in found]
+
+
+@found_out_by(EventsContract)
 class RefusesForEver(MemoryStore):
     refused = False
 

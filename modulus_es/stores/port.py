@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Flag, auto
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,36 @@ from modulus_es.envelope import Envelope
 from modulus_es.groups import Group
 
 T = TypeVar("T")
+
+
+class EventRow(msgspec.Struct, frozen=True, gc=False):
+    """An event as a module keeps it, which reads like eventsourcing's ``StoredEvent``.
+
+    That one is three objects to Python's garbage collector, which goes through all that a store
+    in memory keeps; this is none.
+
+    >>> row = EventRow(UUID(int=1), 1, "Order.Placed", b"{}")
+    >>> EventRow.of(row.as_stored_event()) == row
+    True
+    """
+
+    originator_id: UUID | str
+    originator_version: int
+    topic: str
+    state: bytes
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> EventRow:
+        """What eventsourcing stores."""
+        return cls(stored.originator_id, stored.originator_version, stored.topic, stored.state)
+
+    def as_stored_event(self) -> StoredEvent:
+        """For whoever works with eventsourcing's own interfaces."""
+        return StoredEvent(self.originator_id, self.originator_version, self.topic, self.state)
+
+
+Stored: TypeAlias = EventRow | StoredEvent
+"""A stored event, as we or as eventsourcing hand it over."""
 
 
 class OutboxRow(msgspec.Struct, gc=False):
@@ -159,10 +189,10 @@ class Capability(Flag):
 class SnapshotRows(Protocol):
     """The latest snapshot of each aggregate: a help, which may be forgotten at any time."""
 
-    def latest(self, id: UUID) -> StoredEvent | None:
+    def latest(self, id: UUID) -> EventRow | None:
         """The snapshot of an aggregate; None if there is none."""
 
-    def keep(self, snapshot: StoredEvent) -> None:
+    def keep(self, snapshot: EventRow) -> None:
         """Keep a snapshot in place of the one before; waits for nobody."""
 
 
@@ -205,7 +235,7 @@ class Store(Protocol):
 
     async def commit(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
         connection: Any = None,
@@ -219,7 +249,7 @@ class Store(Protocol):
 
     async def holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:
@@ -294,6 +324,11 @@ class Store(Protocol):
 
     async def purge(self, before: datetime, limit: int = 1000) -> int:
         """Drop at most ``limit`` rows delivered before that time; answers how many."""
+
+    def event_rows(
+        self, id: UUID, *, gt: int | None = None, lte: int | None = None
+    ) -> Sequence[EventRow]:
+        """The events of one aggregate, in order: those after version ``gt``, up to ``lte``."""
 
     def at_rest(self) -> bool:
         """Whether surely nothing is pending or claimed; False where only a look could tell."""

@@ -191,10 +191,10 @@ class ModuleWhen:
         module = self._module
         for event in past.events:
             module.learn(type(event).__aggregate__)
-        stored = [module.mapper.to_stored_event(event) for event in past.events]
+        rows = [module.mapper.row_of(event) for event in past.events]
         past.events.clear()
-        if stored:
-            await module.store.commit(stored, [])
+        if rows:
+            await module.store.commit(rows, [])
 
     def _compare_result(self, found: Any, wanted: Any) -> None:
         if wanted is _UNSAID:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,7 @@ from eventsourcing import popo
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent, Tracking
 
 from modulus_es.errors import LeaseLostError
-from modulus_es.stores.port import Handled, InboxRow, OutboxRow
+from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
 
 
 class _Undo(msgspec.Struct, gc=False):
@@ -45,7 +45,11 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         self.outbox: dict[int, OutboxRow] = {}
         self.last_position = 0
         self.undo: _Undo | None = None  # what an open or interrupted commit has to take back
-        self._streams: dict[int | str, list[StoredEvent]] = {}
+        # By aggregate; one event stands for itself, as most have no other and a list is one
+        # thing more for Python's garbage collector to go through.
+        self._streams: dict[int | str, EventRow | list[EventRow]] = {}
+        # What eventsourcing's own methods read: a row says what they ask for.
+        self._rows: list[EventRow] = cast("list[EventRow]", self._stored_events)
 
     def select_events(
         self,
@@ -57,15 +61,21 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """The events of one aggregate."""
-        with self.lock:
-            self.recover()
-            stream = self._streams.get(_key(originator_id), [])
-            first = 0 if gt is None else bisect_right(stream, gt, key=_version)
-            end = len(stream) if lte is None else bisect_right(stream, lte, key=_version)
-            found = stream[first:end]
+        found = [row.as_stored_event() for row in self.event_rows(originator_id, gt=gt, lte=lte)]
         if desc:
             found.reverse()
         return found if limit is None else found[:limit]
+
+    def event_rows(
+        self, originator_id: UUID | str, *, gt: int | None = None, lte: int | None = None
+    ) -> list[EventRow]:
+        """The same, as they are kept, in order."""
+        with self.lock:
+            self.recover()
+            stream = _as_list(self._streams.get(_key(originator_id), []))
+            first = 0 if gt is None else bisect_right(stream, gt, key=_version)
+            end = len(stream) if lte is None else bisect_right(stream, lte, key=_version)
+            return stream[first:end]
 
     def select_notifications(
         self,
@@ -111,13 +121,14 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         """
         with self.lock:
             self.recover()
-            positions = self.record(stored_events, outbox, handled, tracking)
+            rows = [EventRow.of(stored) for stored in stored_events]
+            positions = self.record(rows, outbox, handled, tracking)
         self._notify_listeners()
         return list(positions)
 
     def record(
         self,
-        stored_events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None,
         tracking: Tracking | None = None,
@@ -126,7 +137,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         if tracking is not None:
             self._assert_tracking_uniqueness(tracking)
         row = None if handled is None else _check(handled)
-        first = len(self._stored_events)
+        first = len(self._rows)
         self.undo = _Undo(
             first,
             self.last_position,
@@ -135,7 +146,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
             0 if row is None else row.attempts,
         )
         try:
-            self._append(stored_events)
+            self._append(events)
             for message in outbox:
                 position = message.position = self.last_position + 1
                 self.outbox[position] = message
@@ -149,29 +160,37 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         except BaseException:
             self.recover()
             raise
-        return range(first + 1, first + len(stored_events) + 1)
+        return range(first + 1, first + len(events) + 1)
 
     def tell_listeners(self) -> None:
         """Wake who follows the recorded events."""
         if self._listeners:
             self._notify_listeners()
 
-    def _append(self, events: Sequence[StoredEvent]) -> None:
+    def _append(self, events: Sequence[EventRow]) -> None:
+        streams, rows = self._streams, self._rows
         id_: UUID | str | None = None
-        stream: list[StoredEvent] = []
+        key: int | str = ""
+        stream: EventRow | list[EventRow] | None = None
         for event in events:
             if event.originator_id is not id_:
                 id_ = event.originator_id
                 key = id_.int if type(id_) is UUID else _key(id_)
-                stream = self._streams.setdefault(key, [])
-            if not stream or stream[-1].originator_version < event.originator_version:
-                self._stored_events.append(event)
+                stream = streams.get(key)
+            if not stream:
+                rows.append(event)
+                stream = streams[key] = event
+                continue
+            if type(stream) is not list:
+                stream = streams[key] = _as_list(stream)
+            if stream[-1].originator_version < event.originator_version:
+                rows.append(event)
                 stream.append(event)
                 continue
             place = bisect_left(stream, event.originator_version, key=_version)
             if stream[place].originator_version == event.originator_version:
                 raise IntegrityError(f"Stored event already recorded: {event}")
-            self._stored_events.append(event)
+            rows.append(event)
             stream.insert(place, event)
 
     def mark(self, handled: Handled) -> None:
@@ -179,7 +198,7 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         row = handled.row
         if row.claimed_by != handled.owner or row.processed_at is not None:
             _check(handled)  # which says why not
-        self.undo = _Undo(len(self._stored_events), self.last_position, None, row, row.attempts)
+        self.undo = _Undo(len(self._rows), self.last_position, None, row, row.attempts)
         row.attempts += 1
         row.outcome, row.processed_at = handled.outcome, handled.at
         self.undo = None
@@ -189,10 +208,12 @@ class MemoryRecorder(popo.POPOProcessRecorder):
         undo = self.undo
         if undo is None:
             return
-        for stored in self._stored_events[undo.events :]:
-            stream = self._streams[_key(stored.originator_id)]
-            stream[:] = [each for each in stream if each is not stored]
-        del self._stored_events[undo.events :]
+        for row in self._rows[undo.events :]:
+            key = _key(row.originator_id)
+            self._streams[key] = [
+                each for each in _as_list(self._streams.get(key, [])) if each is not row
+            ]
+        del self._rows[undo.events :]
         for position in [p for p in self.outbox if p > undo.last_position]:
             del self.outbox[position]
         self.last_position = undo.last_position
@@ -206,6 +227,10 @@ class MemoryRecorder(popo.POPOProcessRecorder):
 
 
 _version = attrgetter("originator_version")
+
+
+def _as_list(stream: EventRow | list[EventRow]) -> list[EventRow]:
+    return stream if isinstance(stream, list) else [stream]
 
 
 def _key(originator_id: UUID | str) -> int | str:

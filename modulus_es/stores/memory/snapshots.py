@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
+from modulus_es.stores.port import EventRow
 
 
 class MemorySnapshots:
     """The latest snapshot of each aggregate of one module."""
 
     def __init__(self) -> None:
-        self._latest: dict[UUID | str, StoredEvent] = {}
+        self._latest: dict[UUID | str, EventRow] = {}
 
-    def latest(self, id: UUID) -> StoredEvent | None:
+    def latest(self, id: UUID) -> EventRow | None:
         """The snapshot of an aggregate."""
         return self._latest.get(id)
 
-    def keep(self, snapshot: StoredEvent) -> None:
+    def keep(self, snapshot: EventRow) -> None:
         """Keep a snapshot in place of the one before."""
         self._latest[snapshot.originator_id] = snapshot

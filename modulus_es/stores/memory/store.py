@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
     InfrastructureFactory,
     IntegrityError,
-    StoredEvent,
 )
 
 from modulus_es.errors import LeaseLostError
@@ -17,7 +17,7 @@ from modulus_es.stores.memory.inbox import MemoryInbox
 from modulus_es.stores.memory.outbox import MemoryOutbox
 from modulus_es.stores.memory.recorder import MemoryFactory
 from modulus_es.stores.memory.snapshots import MemorySnapshots
-from modulus_es.stores.port import Capability, Handled, OutboxRow, SnapshotRows, Store
+from modulus_es.stores.port import Capability, EventRow, Handled, OutboxRow, SnapshotRows, Store
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
 
     async def commit(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
         connection: Any = None,
@@ -82,7 +82,7 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
 
     async def holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:
@@ -93,12 +93,16 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
                 return False
             for stored in events:
                 version = stored.originator_version
-                found = self._recorder.select_events(
-                    stored.originator_id, gt=version - 1, lte=version
-                )
+                found = self._recorder.event_rows(stored.originator_id, gt=version - 1, lte=version)
                 if list(found) != [stored]:
                     return False
             return all(self._recorder.outbox.get(row.position) is row for row in outbox)
+
+    def event_rows(
+        self, id: UUID, *, gt: int | None = None, lte: int | None = None
+    ) -> Sequence[EventRow]:
+        """The events of one aggregate."""
+        return self._recorder.event_rows(id, gt=gt, lte=lte)
 
     def at_rest(self) -> bool:
         """Whether surely nothing waits; asked so often that it takes no lock."""

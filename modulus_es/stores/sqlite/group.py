@@ -8,11 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.persistence import StoredEvent
-
 from modulus_es.errors import StoreError
 from modulus_es.groups import until_ended
-from modulus_es.stores.port import Handled, InboxRow, OutboxRow
+from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.interrupts import HeldOff
 from modulus_es.stores.sqlite.recorders import noted
@@ -83,7 +81,7 @@ class Group:
 
     async def commit(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
         connection: Any = None,
@@ -112,7 +110,7 @@ class Group:
 
     async def holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:

@@ -15,7 +15,7 @@ from eventsourcing.sqlite import (
     SQLiteProcessRecorder,
 )
 
-from modulus_es.stores.port import Handled, OutboxRow
+from modulus_es.stores.port import EventRow, Handled, OutboxRow, Stored
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.inbox import Inbox
 from modulus_es.stores.sqlite.names import names_of
@@ -104,7 +104,7 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
     def record(
         self,
         cursor: sqlite3.Cursor,
-        events: Sequence[StoredEvent],
+        events: Sequence[Stored],
         outbox: Sequence[OutboxRow],
         handled: Handled | None,
     ) -> Sequence[int]:
@@ -143,6 +143,19 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """The recorded events of one aggregate."""
+        rows = self.event_rows(originator_id, gt=gt, lte=lte, desc=desc, limit=limit)
+        return [row.as_stored_event() for row in rows]
+
+    def event_rows(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> list[EventRow]:
+        """The same, as rows."""
         statement = self.select_events_statement
         parameters: list[Any] = [
             originator_id.hex if isinstance(originator_id, UUID) else originator_id
@@ -159,7 +172,7 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
             parameters.append(limit)
         id_ = self.convert_originator_id(parameters[0])
         return [
-            StoredEvent(id_, version, str(topic), _bytes(state))
+            EventRow(id_, version, str(topic), _bytes(state))
             for _, _, version, topic, state in self.datastore.select(statement, parameters)
         ]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
-
+from modulus_es.stores.port import EventRow
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.names import Names
@@ -34,16 +33,16 @@ class Snapshots:
         self._keep, self._latest = names.fill(_KEEP), names.fill(_LATEST)
         self._known = {row[0] for row in datastore.select(names.fill(_ALL))}
 
-    def latest(self, id: UUID) -> StoredEvent | None:
+    def latest(self, id: UUID) -> EventRow | None:
         """The snapshot of an aggregate."""
         if id.hex not in self._known:
             return None
         for version, topic, state in self._datastore.select(self._latest, (id.hex,)):
             if type(version) is int and type(state) is bytes:
-                return StoredEvent(id, version, str(topic), state)
+                return EventRow(id, version, str(topic), state)
         return None
 
-    def keep(self, snapshot: StoredEvent) -> None:
+    def keep(self, snapshot: EventRow) -> None:
         """Keep a snapshot in place of the one before; not where somebody else writes."""
         id_ = snapshot.originator_id
         written = id_.hex if isinstance(id_, UUID) else id_

@@ -6,12 +6,14 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import (
     Capability,
+    EventRow,
     Handled,
     InboxRow,
     OutboxRow,
@@ -50,7 +52,7 @@ class SQLiteStore(Sending):
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = recorder
         self.snapshots: SnapshotRows = Snapshots(recorder.datastore, names_of(module))
-        self._record = recorder.record
+        self._record, self._event_rows = recorder.record, recorder.event_rows
         self._outbox, self._inbox = recorder.outbox, recorder.inbox
         self._latest: _Outcome | None = None
         place = self._datastore.place
@@ -74,7 +76,7 @@ class SQLiteStore(Sending):
 
     async def commit(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
         connection: Any = None,
@@ -105,7 +107,7 @@ class SQLiteStore(Sending):
 
     async def holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None = None,
     ) -> bool:
@@ -193,6 +195,12 @@ class SQLiteStore(Sending):
         """How many deliveries are pending or claimed, by handler and message, the oldest first."""
         return self._inbox.unprocessed_kinds(self._select)
 
+    def event_rows(
+        self, id: UUID, *, gt: int | None = None, lte: int | None = None
+    ) -> Sequence[EventRow]:
+        """The events of one aggregate, in order."""
+        return self._event_rows(id, gt=gt, lte=lte)
+
     def inbox_rows(self) -> Iterable[InboxRow]:
         """All rows, in order of position."""
         return self._inbox.rows(self._select)
@@ -206,7 +214,7 @@ class SQLiteStore(Sending):
 
     def _holds(
         self,
-        events: Sequence[StoredEvent],
+        events: Sequence[EventRow],
         outbox: Sequence[OutboxRow],
         handled: Handled | None,
     ) -> bool:
@@ -214,7 +222,7 @@ class SQLiteStore(Sending):
             return False
         for event in events:
             version = event.originator_version
-            found = self.recorder.select_events(event.originator_id, gt=version - 1, lte=version)
+            found = self._event_rows(event.originator_id, gt=version - 1, lte=version)
             if list(found) != [event]:
                 return False
         return self._outbox.holds(self._select, outbox)

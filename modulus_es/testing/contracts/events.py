@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import IntegrityError
@@ -24,9 +25,27 @@ class EventsContract(StoreSuite):
         first, second = recorded(1, 1, 2), recorded(2, 1)
         await bench.write(events=first)
         await bench.write(events=second)
-        recorder = bench.store.recorder
-        assert list(recorder.select_events(first[0].originator_id)) == first
-        assert list(recorder.select_events(second[0].originator_id)) == second
+        assert list(bench.store.event_rows(UUID(int=1))) == first
+        assert list(bench.store.event_rows(UUID(int=2))) == second
+        assert list(bench.store.event_rows(UUID(int=3))) == []
+
+    @promise()
+    async def test_a_part_of_an_aggregate_s_events_is_read_by_their_versions(
+        self, bench: StoreBench
+    ) -> None:
+        events = recorded(1, 1, 2, 3, 4)
+        await bench.write(events=events)
+        read = bench.store.event_rows
+        assert list(read(UUID(int=1), gt=2)) == events[2:]
+        assert list(read(UUID(int=1), lte=3)) == events[:3]
+        assert list(read(UUID(int=1), gt=1, lte=2)) == events[1:2]
+        assert list(read(UUID(int=1), gt=4)) == []
+
+    @promise()
+    async def test_eventsourcing_s_recorder_reads_the_same(self, bench: StoreBench) -> None:
+        await bench.write(events=recorded(1, 1, 2))
+        found = bench.store.recorder.select_events(UUID(int=1))
+        assert list(found) == [row.as_stored_event() for row in recorded(1, 1, 2)]
 
     @promise()
     async def test_positions_count_up_in_the_order_of_the_commits(self, bench: StoreBench) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from eventsourcing.persistence import StoredEvent
 
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
@@ -17,6 +16,7 @@ from modulus_es.mapper import Recorded
 from modulus_es.stores.port import (
     Capability,
     Database,
+    EventRow,
     Handled,
     InboxRow,
     OutboxRow,
@@ -44,14 +44,14 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def recorded(aggregate: int, *versions: int, seconds: float = 0) -> list[StoredEvent]:
+def recorded(aggregate: int, *versions: int, seconds: float = 0) -> list[EventRow]:
     """Events of one aggregate, as a store is given them.
 
     >>> [event.originator_version for event in recorded(1, 1, 2)]
     [1, 2]
     """
     return [
-        StoredEvent(
+        EventRow(
             UUID(int=aggregate),
             version,
             "Note.Written",
@@ -151,7 +151,7 @@ class StoreBench:
 
     # Writing and reading
 
-    async def write(self, *rows: OutboxRow, events: Sequence[StoredEvent] = ()) -> None:
+    async def write(self, *rows: OutboxRow, events: Sequence[EventRow] = ()) -> None:
         """Commit these rows and events."""
         await self.store.commit(events, rows)
 
@@ -220,7 +220,7 @@ class StoreBench:
         owner: str = "anna",
         seconds: float = 0,
         outcome: str = "done",
-        events: Sequence[StoredEvent] = (),
+        events: Sequence[EventRow] = (),
         rows: Sequence[OutboxRow] = (),
     ) -> None:
         """Commit the effects of a delivery, and the mark that it was handled."""
