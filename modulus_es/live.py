@@ -38,8 +38,7 @@ class Live:
 
         if self._task is None or self._task.done():
             await transport.start()
-            self._task = asyncio.get_running_loop().create_task(scheduler.run(forever=True))
-            self._task.add_done_callback(self._note)
+            self._task = asyncio.get_running_loop().create_task(self._run(scheduler))
             await asyncio.sleep(0)
 
     async def stop(self, scheduler: Scheduler, transport: Transport, limit: int) -> None:
@@ -53,7 +52,7 @@ class Live:
             if not task.done():
                 scheduler.finish(limit)
                 await asyncio.wait([task])
-            self.raise_failure()
+            self._raise_failure("what waits is delivered when it is started again, or runs")
         finally:
             task.cancel()
             self._task = None
@@ -61,12 +60,28 @@ class Live:
 
     def raise_failure(self) -> None:
         """Raise `BackgroundError` once where something failed in the background."""
+        if self._failure is not None:
+            self._raise_failure(
+                "this call was not made; `await system.start()` goes on with what waits, then "
+                "make it again"
+            )
+
+    def _raise_failure(self, what_now: str) -> None:
         failure, self._failure = self._failure, None
         if failure is not None:
-            raise BackgroundError(f"the live system failed: {failure}") from failure
+            # An interrupt has nothing to say but what it is.
+            why = str(failure) or type(failure).__name__
+            raise BackgroundError(f"the live system failed: {why}: {what_now}") from failure
 
-    def _note(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+    async def _run(self, scheduler: Scheduler) -> None:
+        from asyncio import CancelledError
+
+        try:
+            await scheduler.run(forever=True)
+        except CancelledError:
+            raise
+        except BaseException as error:
+            # An interrupt too: whoever drove has raised it, and one is not raised twice.
             self._failure = error
-            said = f"{type(error).__name__}: {error}"
+            said = ": ".join(filter(None, (type(error).__name__, str(error))))
             self._trace.add(TraceRecord(self._clock.now(), "failure", "", error=said))

@@ -252,9 +252,41 @@ async def test_a_failure_in_the_background_is_in_the_trace_and_the_next_call_rai
     with pytest.raises(BackgroundError, match="the live system failed: the disk is full") as caught:
         await world.system.send(Say(2))
     assert isinstance(caught.value.__cause__, StoreUnavailableError)
+    assert "this call was not made" in str(caught.value)
     # It is raised once; the system lives again when it is started.
     async with world.system:
         await world.say(3)
+    assert world.heard == [1, 3]
+
+
+def test_a_live_system_that_was_interrupted_says_so_and_how_to_go_on() -> None:
+    loop, world = asyncio.new_event_loop(), World()
+    world.note()
+    loop.run_until_complete(world.system.start())
+
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    async def say_and_wait() -> None:
+        await world.say(1)
+        await asyncio.sleep(30)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.hearer.store, "claim_inbox", interrupt)
+        cell = loop.create_task(say_and_wait())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell)
+        cell.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(cell)
+    (failure,) = world.system.trace.of_kind("failure")
+    assert failure.error == "KeyboardInterrupt"
+    with pytest.raises(BackgroundError, match=r"failed: KeyboardInterrupt: .* system.start\(\)"):
+        loop.run_until_complete(world.system.send(Say(2)))
+    loop.run_until_complete(world.system.start())
+    loop.run_until_complete(world.say(3))
+    loop.run_until_complete(world.system.stop())
+    loop.close()
     assert world.heard == [1, 3]
 
 
