@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from modulus_es.stores.sqlite.rows import micros
+from modulus_es.stores.sqlite.values import micros
 
 T = TypeVar("T")
 

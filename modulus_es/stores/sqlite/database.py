@@ -18,10 +18,10 @@ from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.gate import Gate
 from modulus_es.stores.sqlite.names import module_of, names_of
 from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder
-from modulus_es.stores.sqlite.rows import moment
 from modulus_es.stores.sqlite.store import SQLiteStore
 from modulus_es.stores.sqlite.tables import check_sqlite, create_tables
 from modulus_es.stores.sqlite.url import parse
+from modulus_es.stores.sqlite.values import moment
 
 _LAST_EVENTS = 100
 

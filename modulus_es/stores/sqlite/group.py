@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from modulus_es.errors import StoreError
 from modulus_es.groups import until_ended
 from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
+from modulus_es.stores.sqlite.committing import noted, noting, time_of
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.interrupts import HeldOff
-from modulus_es.stores.sqlite.recorders import noted
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.transaction import Transaction
 
@@ -98,15 +98,8 @@ class Group:
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)
 
-        def then(_: object) -> None:
-            if handled is not None:
-                noted(handled)
-
-        now = handled.at if handled is not None else None
-        if outbox:
-            now = outbox[-1].created_at
         position = None if handled is None else handled.row.position
-        return await self._write(work, then, now, position)
+        return await self._write(work, noting(handled), time_of(outbox, handled), position)
 
     async def holds(
         self,

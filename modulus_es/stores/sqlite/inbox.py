@@ -11,21 +11,11 @@ from modulus_es.errors import LeaseLostError
 from modulus_es.stores.port import Handled, InboxRow, Receipt, Unprocessed
 from modulus_es.stores.sqlite.inbox_sql import InboxSQL
 from modulus_es.stores.sqlite.names import Names
-from modulus_es.stores.sqlite.reading import Row
-from modulus_es.stores.sqlite.rows import (
-    Owners,
-    Select,
-    blob,
-    headers,
-    in_a_row,
-    in_order,
-    inbox_row,
-    micros,
-    mine,
-    pages,
-    selecting,
-    unreadable_delivery,
-)
+from modulus_es.stores.sqlite.owners import Owners
+from modulus_es.stores.sqlite.reading import Row, Select, in_order, pages, selecting
+from modulus_es.stores.sqlite.rows import headers, inbox_row, unreadable_delivery
+from modulus_es.stores.sqlite.runs import in_a_row, mine
+from modulus_es.stores.sqlite.values import blob, micros
 from modulus_es.stores.sqlite.waiting import look
 
 
@@ -117,7 +107,7 @@ class Inbox:
         cursor.executemany(self._sql.claim, runs)
         for row in altered:
             cursor.execute(self._sql.bury_altered, (row.last_error, micros(now), row.position))
-            self._go_on(cursor, row)
+        self.go_on(cursor, altered)
         return claimed
 
     def due(
@@ -140,7 +130,7 @@ class Inbox:
     def mark(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
         """Note that a delivery was handled; raises `LeaseLostError` where another one has it."""
         self.mark_alone(cursor, handled)
-        self._go_on(cursor, handled.row)
+        self.go_on(cursor, [handled.row])
 
     def mark_alone(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
         """The same in one statement; its lane waits until `go_on`."""
@@ -175,8 +165,7 @@ class Inbox:
     ) -> list[InboxRow]:
         """Give a delivery up."""
         buried = self._mine(cursor, self._sql.bury, (error, micros(now)), owner, [row])
-        for each in buried:
-            self._go_on(cursor, each)
+        self.go_on(cursor, buried)
         return buried
 
     def revive(
@@ -195,7 +184,7 @@ class Inbox:
         if not cursor.execute(self._sql.revive, changes).rowcount:
             return []
         if row.ordered:
-            self._go_on(cursor, row)
+            self.go_on(cursor, [row])
             lane = (row.handler, row.envelope.key)
             cursor.execute(self._sql.demote, (*lane, *lane))
         return [row]
@@ -240,10 +229,6 @@ class Inbox:
     def _is_repeated(self, cursor: sqlite3.Cursor, who: tuple[str, str, str]) -> bool:
         """Whether such a row is there, which has come once more then."""
         return bool(cursor.execute(self._sql.repeated, who).rowcount)
-
-    def _go_on(self, cursor: sqlite3.Cursor, row: InboxRow) -> None:
-        if row.ordered:
-            cursor.execute(self._sql.promote, (row.handler, row.envelope.key))
 
     def _waiting(self, select: Select, handlers: frozenset[str]) -> Iterator[InboxRow]:
         """The first of each lane, in order of position, fetched as far as it is read."""

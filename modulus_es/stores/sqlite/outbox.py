@@ -11,22 +11,11 @@ from modulus_es.envelope import Envelope
 from modulus_es.stores.port import OutboxRow, Routes, Unroutable
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.outbox_sql import OutboxSQL
-from modulus_es.stores.sqlite.reading import Row
-from modulus_es.stores.sqlite.rows import (
-    Owners,
-    Select,
-    blob,
-    headers,
-    in_a_row,
-    in_order,
-    micros,
-    mine,
-    outbox_row,
-    pages,
-    route,
-    selecting,
-    unreadable_message,
-)
+from modulus_es.stores.sqlite.owners import Owners
+from modulus_es.stores.sqlite.reading import Row, Select, in_order, pages, selecting
+from modulus_es.stores.sqlite.rows import headers, outbox_row, route, unreadable_message
+from modulus_es.stores.sqlite.runs import in_a_row, mine
+from modulus_es.stores.sqlite.values import blob, micros
 from modulus_es.stores.sqlite.waiting import look
 
 

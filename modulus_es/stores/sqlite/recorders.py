@@ -16,12 +16,14 @@ from eventsourcing.sqlite import (
 )
 
 from modulus_es.stores.port import EventRow, Handled, OutboxRow, Stored
+from modulus_es.stores.sqlite.committing import noting
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.inbox import Inbox
 from modulus_es.stores.sqlite.names import names_of
 from modulus_es.stores.sqlite.outbox import Outbox
-from modulus_es.stores.sqlite.rows import Owners, blob
+from modulus_es.stores.sqlite.owners import Owners
 from modulus_es.stores.sqlite.tables import CREATE
+from modulus_es.stores.sqlite.values import blob
 
 # eventsourcing's own table has no column called position; both have a rowid.
 _INSERT = (
@@ -84,11 +86,7 @@ class ModulusApplicationRecorder(SQLiteApplicationRecorder):
                 SQLiteCursor(cursor), stored_events, outbox=outbox, handled=handled, **kwargs
             )
 
-        def then(_: object) -> None:
-            if handled is not None:
-                noted(handled)
-
-        return self.datastore.write(insert, then)
+        return self.datastore.write(insert, noting(handled))
 
     def _insert_events(
         self,
@@ -232,14 +230,6 @@ class ModulusProcessRecorder(ModulusApplicationRecorder, SQLiteProcessRecorder):
         if tracking is not None:
             self._insert_tracking(c, tracking)
         return positions
-
-
-def noted(handled: Handled) -> None:
-    """Let the row that was handled say so, as the store does."""
-    row = handled.row
-    row.attempts += 1
-    row.claimed_by = row.claimed_until = None
-    row.outcome, row.processed_at = handled.outcome, handled.at
 
 
 def _bytes(state: Any) -> bytes:

@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from heapq import merge
-from operator import itemgetter
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from modulus_es.envelope import Envelope
 from modulus_es.stores.port import InboxRow, OutboxRow
 from modulus_es.stores.sqlite.names import INBOX, OUTBOX
-from modulus_es.stores.sqlite.reading import Row, fetch
-
-Select = Callable[[str, Sequence[object]], list[Row]]
-"""How to run a SELECT: by itself, or in an open transaction."""
-
-AnyRow = TypeVar("AnyRow", OutboxRow, InboxRow)
-
-_PAGE = 100  # rows: as many as are claimed at once
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-# What is written together mostly has the same moment.
-@lru_cache(maxsize=1024)
-def micros(moment: datetime) -> int:
-    """A moment as it is stored: microseconds since 1970, in UTC.
-
-    >>> moment(micros(datetime(2013, 2, 8, 12, 30, tzinfo=UTC))).isoformat()
-    '2013-02-08T12:30:00+00:00'
-    """
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-@lru_cache(maxsize=1024)
-def moment(stored: int) -> datetime:
-    """The moment that was stored."""
-    return _EPOCH + timedelta(microseconds=stored)
-
+from modulus_es.stores.sqlite.owners import Owners
+from modulus_es.stores.sqlite.reading import Row
+from modulus_es.stores.sqlite.values import EPOCH, moment
 
 _MANY = 2**31  # a count beyond was not counted
-
-
-def selecting(cursor: sqlite3.Cursor) -> Select:
-    """Read in the transaction of a cursor."""
-
-    def select(sql: str, parameters: Sequence[object]) -> list[Row]:
-        return fetch(cursor.connection, sql, parameters)
-
-    return select
-
-
-def pages(select: Select, statement: str, *first: object) -> Iterator[Row]:
-    """The rows of a statement that goes on after a position, fetched as far as they are read."""
-    last: int | None = 0
-    while last is not None:
-        page = select(statement, (*first, last, _PAGE))
-        yield from page
-        last = page[-1][0] if len(page) == _PAGE else None
-
-
-def in_order(several: Iterable[Iterator[Row]]) -> Iterator[Row]:
-    """Several of those as one, in order of position."""
-    each = tuple(several)
-    return each[0] if len(each) == 1 else merge(*each, key=itemgetter(0))
 
 
 class Headers(msgspec.Struct, omit_defaults=True):
@@ -86,11 +32,6 @@ class Headers(msgspec.Struct, omit_defaults=True):
 
 _encode_into = msgspec.json.Encoder().encode_into
 _decode = msgspec.json.Decoder(Headers).decode
-
-
-blob = bytearray
-"""Bytes as a parameter: sqlite3 looks for an adapter of each value that is neither a number, text
-nor a bytearray, which takes longer than copying a message. A bool is given as an int."""
 
 
 def route(envelope: Envelope) -> str:
@@ -153,30 +94,6 @@ def _envelope(
     )
 
 
-class Owners:
-    """Under which names this opening of the store claims.
-
-    Two processes call their relays the same; the session number tells them
-    apart, and this one's claims from those of the process that died before it.
-
-    >>> Owners(3).written("orders.relay-1")
-    'orders.relay-1@3'
-    >>> Owners(3).read("orders.relay-1@2"), Owners(3).read("orders.relay-1@3")
-    ('orders.relay-1@2', 'orders.relay-1')
-    """
-
-    def __init__(self, session: int) -> None:
-        self._suffix = f"@{session}"
-
-    def written(self, owner: str) -> str:
-        """The name as it is stored."""
-        return owner + self._suffix
-
-    def read(self, stored: Any) -> str:
-        """The name as the caller knows it."""
-        return str(stored).removesuffix(self._suffix)
-
-
 def outbox_row(row: Row, owners: Owners) -> OutboxRow:
     """A row of the outbox; raises where it was altered beyond reading."""
     position, *message, to, handler, created, available, scheduled = row[:14]
@@ -224,51 +141,6 @@ def inbox_row(row: Row, owners: Owners) -> InboxRow:
         0 if duplicates == 0 else _count(duplicates),
         0 if out_of_order == 0 else _count(out_of_order),
     )
-
-
-def in_a_row(rows: Sequence[AnyRow]) -> Iterator[Sequence[AnyRow]]:
-    """Rows by runs whose positions follow each other: a statement does for each run.
-
-    >>> at = lambda position: OutboxRow(None, None, None, position=position)
-    >>> [[row.position for row in run] for run in in_a_row([at(1), at(2), at(5), at(6), at(4)])]
-    [[1, 2], [5, 6], [4]]
-    """
-    places = [row.position for row in rows]
-    if not places or places == list(range(places[0], places[0] + len(places))):
-        yield from [rows] if rows else ()
-        return
-    start = 0
-    for end in range(1, len(rows) + 1):
-        if end == len(rows) or places[end] != places[end - 1] + 1:
-            yield rows[start:end]
-            start = end
-
-
-def mine(
-    cursor: sqlite3.Cursor,
-    held: str,
-    statement: str,
-    values: tuple[object, ...],
-    owner: str,
-    rows: Sequence[AnyRow],
-) -> list[AnyRow]:
-    """Run a statement over those of the rows that their owner still has; answers which.
-
-    ``held`` counts those between two positions, and ``statement`` changes them.
-    """
-    changed: list[AnyRow] = []
-    for run in in_a_row(rows):
-        first, last = run[0].position, run[-1].position
-        if len(run) > 1 and cursor.execute(held, (first, last, owner)).fetchone()[0] == len(run):
-            cursor.execute(statement, (*values, first, last, owner))
-            changed += run
-        else:
-            changed += [
-                row
-                for row in run
-                if cursor.execute(statement, (*values, row.position, row.position, owner)).rowcount
-            ]
-    return changed
 
 
 def changing(counted: int, **changes: Any) -> Callable[[Sequence[Any]], None]:
@@ -323,7 +195,7 @@ def _remains(found: Mapping[str, Any]) -> Envelope:
         body=body if isinstance(body, bytes) else str(body).encode("utf-8", "replace"),
         source=str(found["source"]),
         key=str(found["key"]),
-        occurred_on=_EPOCH,
+        occurred_on=EPOCH,
     )
 
 
@@ -345,4 +217,4 @@ def _moment_or_epoch(stored: Any) -> datetime:
     try:
         return moment(stored)
     except (TypeError, ValueError, OverflowError):
-        return _EPOCH
+        return EPOCH

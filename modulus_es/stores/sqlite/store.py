@@ -22,10 +22,11 @@ from modulus_es.stores.port import (
     Unprocessed,
 )
 from modulus_es.stores.sqlite.clock import StoredClock
+from modulus_es.stores.sqlite.committing import noted, time_of
 from modulus_es.stores.sqlite.factory import ModulusSQLiteFactory
 from modulus_es.stores.sqlite.group import Group
 from modulus_es.stores.sqlite.names import names_of
-from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder, noted
+from modulus_es.stores.sqlite.recorders import ModulusApplicationRecorder
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.sending import Sending
 from modulus_es.stores.sqlite.snapshots import Snapshots
@@ -82,9 +83,7 @@ class SQLiteStore(Sending):
         connection: Any = None,
     ) -> Sequence[int]:
         """Write all or nothing; answers the events' positions."""
-        now = handled.at if handled is not None else None
-        if outbox:
-            now = outbox[-1].created_at
+        now = time_of(outbox, handled)
 
         def work(cursor: sqlite3.Cursor) -> Sequence[int]:
             return self._record(cursor, events, outbox, handled)

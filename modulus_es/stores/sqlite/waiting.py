@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from modulus_es.stores.sqlite.rows import Select, micros, moment
+from modulus_es.stores.sqlite.reading import Select
+from modulus_es.stores.sqlite.values import micros, moment
 
 _LATEST = micros(datetime.max.replace(tzinfo=UTC))
 _ALL = b"\xff"  # SQLite sorts bytes behind numbers and text: behind whatever stands for a time
