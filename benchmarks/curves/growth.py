@@ -275,7 +275,7 @@ def subjects() -> list[Subject]:
             [replace(row, per=int(row.x or 1)) for row in points(framed, SIZES, 100_000)],
             against=f"{SIZES[0]:,}",
             marks=flat(SIZES),
-            rounds=0.3,
+            rounds=0.6,
             quick=1,
             axis="events in the store",
             figure="stores",
