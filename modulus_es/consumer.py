@@ -232,6 +232,9 @@ class Consumer:
     async def _give_back(self) -> None:
         """Give back all that is claimed and not begun, whether this knows of it or not."""
         store, owner, begun = self._store, self.owner, self._begun
+        for position, strand in list(begun.items()):
+            if strand is not None and strand.is_over:
+                del begun[position]
         rows = await store.run(lambda: list(store.unprocessed()))
         await store.release_inbox(
             owner, [row for row in rows if row.claimed_by == owner and row.position not in begun]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from modulus_es.clock import Clock, VirtualClock
 from modulus_es.stores.port import OutboxRow, Store
 from modulus_es.trace import Trace, TraceRecord
-
-if TYPE_CHECKING:
-    import asyncio
 
 T = TypeVar("T")
 
@@ -84,31 +82,43 @@ class Carried:
     def __init__(self, store: Store, clock: Clock, trace: Trace) -> None:
         self._store, self._clock, self._trace = store, clock, trace
         self._in_jumps = isinstance(clock, VirtualClock)
-        self.rows: dict[int, OutboxRow] = {}
+        # By whom: an interrupt may keep a task from saying that it is at its end.
+        self._batches: dict[object, tuple[asyncio.Task[Any] | None, Sequence[OutboxRow]]] = {}
         self._fresh_until = _NEVER  # before then none of their claims is worth renewing
 
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
         """These rows are on their way inside the block."""
+        batch = object()
         try:
             # Inside: an interrupt behind it must not leave rows that nobody carries.
-            self.rows.update({row.position: row for row in rows})
+            self._batches[batch] = asyncio.current_task(), rows
             self._fresh_until = min(self._fresh_until, _fresh_until(rows))
             yield
         finally:
-            for row in rows:
-                self.rows.pop(row.position, None)
+            self._batches.pop(batch, None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there surely are none."""
+        return not self._batches
+
+    def rows(self) -> Iterator[OutboxRow]:
+        """Those that somebody carries who is still at work."""
+        for batch, (task, rows) in list(self._batches.items()):
+            if task is None or not task.done():
+                yield from rows
+            else:
+                del self._batches[batch]
 
     def by_others(self, owner: str) -> bool:
         """Whether some of these rows were claimed under another name than this."""
-        return any(row.claimed_by != owner for row in self.rows.values())
+        return any(row.claimed_by != owner for row in self.rows())
 
     async def awaited(self, owner: str, handing_over: Awaitable[T]) -> T:
         """Wait for the transport, however long it takes."""
         if self._in_jumps:
             return await handing_over
-        import asyncio
-
         renewing: list[asyncio.Task[Any]] = []
         loop = asyncio.get_running_loop()
         timer = loop.call_later(
@@ -128,17 +138,15 @@ class Carried:
         Most are fresh enough to be left alone.
         """
         now = self._clock.now()
-        if not self.rows or now < self._fresh_until:
+        if now < self._fresh_until:
             return
-        mine = [row for row in self.rows.values() if row.claimed_by == owner]
+        mine = [row for row in self.rows() if row.claimed_by == owner]
         old = [row for row in mine if now >= _fresh_until([row])]
         if old:
             await self._store.renew_outbox(owner, old, now + LEASE)
         self._fresh_until = _fresh_until(mine)
 
     async def _keep_renewing(self, owner: str) -> None:
-        import asyncio
-
         while True:
             try:
                 await self.renew(owner)

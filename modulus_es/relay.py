@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -74,7 +75,8 @@ class OutboxRelay:
         self._carried = Carried(store, clock, trace)
         # Whether rows may be claimed that this has lost sight of.
         self._interrupted = False
-        self._busy = False
+        # Who hands over a batch; an interrupt may keep it from saying that it is at its end.
+        self._busy: asyncio.Task[Any] | None = None
 
     def idle(self) -> bool:
         """Whether there is surely nothing to hand over."""
@@ -82,7 +84,7 @@ class OutboxRelay:
 
     async def work(self, limit: int = BATCH) -> Step | None:
         """Hand over the next rows that are due; None if there are none."""
-        if self._busy:
+        if self._is_busy():
             return None  # its rows must not be overtaken by later ones of their keys
         if self._interrupted:
             await self._give_back()
@@ -101,11 +103,11 @@ class OutboxRelay:
                 return None
             first = self._last = rows[0].envelope
             if self.transport.batching:
-                self._busy = True
                 try:
+                    self._busy = asyncio.current_task()
                     await self._carry(owner, rows)
                 finally:
-                    self._busy = False
+                    self._busy = None
             else:
                 await self._send_off(owner, rows)
         except BaseException:
@@ -120,7 +122,7 @@ class OutboxRelay:
 
     async def due(self, *, patient: bool) -> datetime | None:
         """When there is something to claim next; a transport that is down is asked if patient."""
-        if self._busy:
+        if self._is_busy():
             return None
         if self._again_at is not None:
             return self._again_at if patient else None
@@ -134,7 +136,7 @@ class OutboxRelay:
         # That the lease of what a living relay carries will be out is no reason to let time
         # pass: a partition would have the relays take the same rows over from each other for ever.
         # What is carried under the name asked for, the store has left out by itself.
-        carried = {position for peer in self._peers for position in peer._carried.rows}
+        carried = {row.position for peer in self._peers for row in peer._carried.rows()}
         times = [
             row.claimed_until or row.available_at
             for row in await self.store.run(lambda: list(self.store.undelivered()))
@@ -162,13 +164,16 @@ class OutboxRelay:
     async def _renew(self) -> None:
         """Before anybody asks what is free: what living relays carry is not."""
         for relay in self._peers:
-            if relay._carried.rows:
+            if not relay._carried.is_empty:
                 await relay._carried.renew(relay.owner)
+
+    def _is_busy(self) -> bool:
+        return self._busy is not None and not self._busy.done()
 
     async def _give_back(self) -> None:
         """Something interrupted it: give back what it has claimed and lost sight of."""
         rows = await self.store.run(lambda: list(self.store.undelivered()))
-        owner, carried = self.owner, self._carried.rows
+        owner, carried = self.owner, {row.position for row in self._carried.rows()}
         await self.store.release_outbox(
             owner, [r for r in rows if r.claimed_by == owner and r.position not in carried]
         )

@@ -175,7 +175,7 @@ class Scheduler:
 
     async def _reach(self, goal: Goal) -> None:
         strand = current.get()
-        if (self._goal is not None and not self._goal.done.get_loop().is_closed()) or (
+        if (self._goal is not None and not self._goal.is_over) or (
             strand is not None and strand.scheduler is self
         ):
             raise ModulusError(
@@ -187,9 +187,11 @@ class Scheduler:
             raise failure
         if goal.until is not None and goal.until < self.clock.now():
             return
-        self._goal = goal
         reason: BaseException | None = None
         try:
+            self._goal = goal
+            # Of the run before there is something left only where that was interrupted at its end.
+            await self._stop_driving()
             self._bury_the_dead()
             await self._bystanders.stop()
             self._rota.resume()
@@ -199,15 +201,19 @@ class Scheduler:
             reason = error
             raise
         finally:
-            self._goal = self.driving = None
+            self._goal = None
             if goal.done.done() and not goal.done.cancelled():
                 goal.done.exception()  # it is known, whoever is told of it
-            driver, self._driver = self._driver, None
-            if driver is not None and not driver.done():
-                driver.cancel()
-                await asyncio.wait([driver])
+            await self._stop_driving()
             await self._rota.abandon(reason)
             self._bystanders.go_on()
+
+    async def _stop_driving(self) -> None:
+        self.driving = None
+        driver, self._driver = self._driver, None
+        if driver is not None and not (driver.done() or driver.get_loop().is_closed()):
+            driver.cancel()
+            await asyncio.wait([driver])
 
     def _bury_the_dead(self) -> None:
         """End what waits in an event loop that was closed, so that its work is done again."""
@@ -327,10 +333,11 @@ class Scheduler:
     def _fail(self, error: BaseException) -> None:
         goal = self._goal
         self.driving = None
-        if goal is None or goal.done.done():
-            self._failure = error
-        else:
+        if goal is not None and not goal.done.done():
             goal.done.set_exception(error)
+        elif isinstance(error, Exception):
+            # An interrupt is raised by whoever met it, and the next run has no part in it.
+            self._failure = error
 
     def _blocked(self) -> list[str]:
         return list(dict.fromkeys([*self._room.blocked(), *self._rota.blocked()]))

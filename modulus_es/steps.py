@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from modulus_es.clock import iso
 from modulus_es.errors import StepLimitError
-
-if TYPE_CHECKING:
-    import asyncio
 
 T = TypeVar("T")
 
@@ -112,6 +110,7 @@ class Goal:
         "more",
         "single",
         "step",
+        "task",
         "until",
     )
 
@@ -130,7 +129,19 @@ class Goal:
         self.batch = 1 if single else 100
         self.count = 0
         self.step: Step | None = None
+        self.task = asyncio.current_task()
         self.context = copy_context()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether whoever wants it is gone, also where an interrupt kept it from saying so."""
+        task = self.task
+        return (
+            self.done.get_loop().is_closed()
+            or task is None
+            or task.done()
+            or task is asyncio.current_task()
+        )
 
     def counts(self, step: Step) -> bool:
         """Count a step; answers whether the run goes on after it.

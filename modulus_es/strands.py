@@ -37,6 +37,11 @@ class Strand:
         """Whether it is the one that takes the next thing."""
         return self.scheduler.driving is self
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it goes on, also where an interrupt kept it from saying so."""
+        return self.finished or (self.task is not None and self.task.done())
+
     def settle(self) -> None:
         """It is finished, or waits again: whoever let it go on may go on."""
         if self.settled is not None:

@@ -95,13 +95,21 @@ class Datastore(SQLiteDatastore):
 
         With ``wait=0`` it raises `BusyError` where somebody else writes.
         """
+        opened: Transaction | None = None
 
         def use(connection: sqlite3.Connection) -> Transaction:
+            nonlocal opened
             opened = Transaction(self, connection)
             self._open, self._open_in = opened.token, get_ident()
             return opened
 
-        return self._in_turn(use, wait)
+        try:
+            return self._in_turn(use, wait)
+        except BaseException:
+            # An interrupt that was held off meanwhile: nobody would end it.
+            if opened is not None:
+                self.undo(opened)
+            raise
 
     def reads_in(self, group: Group | None) -> None:
         """Let this thread read in the open transaction of a group from now on, or no longer."""

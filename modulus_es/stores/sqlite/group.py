@@ -140,30 +140,31 @@ class Group:
 
     def end(self) -> None:
         """Commit what was written; where that fails, ``failure`` says why."""
-        if self.ended:
-            return
-        self.ended = True
-        transaction, self._transaction = self._transaction, None
-        if transaction is None:
-            return
-        self._datastore.reads_in(None)
-        try:
-            self._datastore.commit(transaction, self._let_lanes_go_on, self._note)
-        except Exception as error:
-            if not self._committed:
+        with HeldOff():
+            if self.ended:
+                return
+            self.ended = True
+            transaction, self._transaction = self._transaction, None
+            if transaction is None:
+                return
+            self._datastore.reads_in(None)
+            try:
+                self._datastore.commit(transaction, self._let_lanes_go_on, self._note)
+            except Exception as error:
+                if self._committed:
+                    raise
                 self.failure = error
-            else:
-                raise
 
     def undo(self) -> None:
         """Undo all that was written, if it was not committed."""
-        self.ended = True
-        self._datastore.reads_in(None)
-        if self._in_hand is not None:
-            self._in_hand.take()
-        self._in_hand, transaction, self._transaction = None, self._transaction, None
-        if transaction is not None:
-            self._datastore.undo(transaction)
+        with HeldOff():
+            self.ended = True
+            self._datastore.reads_in(None)
+            if self._in_hand is not None:
+                self._in_hand.take()
+            self._in_hand, transaction, self._transaction = None, self._transaction, None
+            if transaction is not None:
+                self._datastore.undo(transaction)
 
     def gives_way(self) -> bool:
         """Somebody else on this thread wants to write: end, unless a delivery is in the midst."""

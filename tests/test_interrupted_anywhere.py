@@ -1,0 +1,176 @@
+"""An interrupt before any line of ours loses nothing, repeats nothing, and leaves nothing stuck.
+
+Python runs a signal's handler between any two instructions, so a line is a moment at which an
+interrupt may come. Each is tried in a system of its own, with the real signal, so that what holds
+interrupts off holds these off too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import pytest
+
+import modulus_es
+from modulus_es import UnitOfWork
+from modulus_es.testing.shop import Order, OrderCreated, PlaceOrder, Shop
+
+OURS = str(Path(modulus_es.__file__).parent)
+NOTHING = dis.opmap["NOP"]  # no interrupt can come before one: it is there for its line alone
+EVERY = int(os.environ.get("MODULUS_ES_EVERY_LINE", "97"))
+"""One of so many lines is tried; 1 tries all of them, in half an hour."""
+
+STORES = {
+    "memory": ("memory://", {}),
+    "file": ("sqlite:///{}/shop.db", {}),
+    "file, in groups": ("sqlite:///{}/shop.db", {"group_commit": 10}),
+    "file, with a table of one's own": ("sqlite:///{}/shop.db", {}),
+}
+
+
+class Strike:
+    """Interrupts before the n-th line of ours that is run inside the block."""
+
+    def __init__(self, line: int) -> None:
+        self._left = line
+        self.hit: str | None = None
+
+    def __enter__(self) -> Self:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._before)
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "line" and self.hit is None:
+            self._left -= 1
+            if self._left <= 0 and frame.f_code.co_code[frame.f_lasti] != NOTHING:
+                self.hit = f"{frame.f_code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
+                signal.raise_signal(signal.SIGINT)
+        return self._trace
+
+
+def to_its_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
+    """Run something in a loop that may have been interrupted just before it was to stop."""
+    task = loop.create_task(asyncio.wait_for(work, 10))
+    for _ in range(3):
+        try:
+            loop.run_until_complete(task)
+        except RuntimeError as error:
+            if "stopped before" not in str(error):
+                raise
+        else:
+            return
+
+
+def drop(loop: asyncio.AbstractEventLoop, cell: asyncio.Task[Any]) -> None:
+    """As a notebook does: the cell that was interrupted goes on no longer."""
+
+    async def ended() -> None:
+        await asyncio.wait([cell])
+
+    for _ in range(3):
+        cell.cancel()
+        try:
+            to_its_end(loop, ended())
+        except KeyboardInterrupt:  # the cell's own, once it is told
+            continue
+        if cell.done():
+            break
+    assert cell.done()
+    if not cell.cancelled():
+        cell.exception()
+
+
+def with_a_table(shop: Shop) -> Shop:
+    """The shop, where a handler keeps the numbers of orders in a table of its own."""
+
+    async def make() -> None:
+        async with shop.inventory.unit_of_work() as uow:
+            uow.connection.execute("CREATE TABLE seen (number TEXT PRIMARY KEY)")
+
+    asyncio.run(make())
+
+    @shop.inventory.on(OrderCreated, name="see")
+    async def see(created: OrderCreated, uow: UnitOfWork) -> None:
+        uow.connection.execute("INSERT INTO seen VALUES (?)", (created.number,))
+
+    return shop
+
+
+def agree(shop: Shop) -> None:
+    """Every order was handed over, and reached each handler once, in spite of all."""
+    placed = sorted(shop.recorded("orders", "Order.Placed"))
+    assert placed == sorted(set(placed))
+    assert [*shop.system.outbox().status] == ["delivered"] * len(placed)
+    assert sorted(shop.recorded("inventory", "Reservation.Made")) == placed
+    assert set(shop.system.ledger().outcome) == {"done"}
+    if len(shop.system.ledger()) > len(placed):
+        store: Any = shop.inventory.store
+        seen = store._datastore.select("SELECT number FROM seen ORDER BY number")
+        assert [number for (number,) in seen] == placed
+
+
+def interrupted(shop: Shop, line: int) -> Iterator[str]:
+    """Interrupt a cell before that line, and work on; answers where that was, if it was."""
+    loop = asyncio.new_event_loop()
+    acknowledged: list[str] = []
+
+    async def cell() -> None:
+        for number in ("A1", "A2"):
+            if await shop.system.send(PlaceOrder(number)):
+                acknowledged.append(number)
+        await shop.system.run()
+
+    async def work_on() -> None:
+        await shop.place("A3")
+        await shop.orders.save(Order("A4"))
+        await shop.system.run()
+
+    task = loop.create_task(cell())
+    with Strike(line) as strike, suppress(KeyboardInterrupt):
+        loop.run_until_complete(task)
+    if strike.hit is not None:
+        drop(loop, task)
+        to_its_end(loop, work_on())
+        assert {*acknowledged, "A3", "A4"} <= set(shop.recorded("orders", "Order.Placed"))
+        agree(shop)
+        yield strike.hit
+    loop.close()
+
+
+@pytest.mark.slow
+# A coroutine that was made and not awaited yet: Python says so, to nobody.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("store", STORES)
+def test_an_interrupt_before_any_line_of_a_cell_loses_and_repeats_nothing(
+    store: str, tmp_path: Path
+) -> None:
+    url, options = STORES[store]
+    tried = 0
+    for line in count(1, EVERY):
+        place = tmp_path / str(line)
+        place.mkdir()
+        shop = Shop(url.format(place), **options)
+        if "table" in store:
+            with_a_table(shop)
+        hits = list(interrupted(shop, line))
+        shop.system.close()
+        if not hits:
+            break
+        tried += 1
+    assert tried > 2000 // EVERY
