@@ -490,14 +490,14 @@ class StruckConnection(sqlite3.Connection):
 
 
 def test_an_interrupt_before_all_rows_are_fetched_ends_their_statement() -> None:
-    connection = sqlite3.connect(":memory:", factory=StruckConnection)
-    connection.execute("CREATE TABLE seen (n INTEGER)")
-    connection.execute("INSERT INTO seen VALUES (1), (2)")
-    with pytest.raises(KeyboardInterrupt) as kept:
-        fetch(connection, "SELECT n FROM seen", ())
-    # SQLite refuses it while a statement reads the table.
-    connection.execute("DROP TABLE seen")
-    assert kept.traceback
+    with closing(sqlite3.connect(":memory:", factory=StruckConnection)) as connection:
+        connection.execute("CREATE TABLE seen (n INTEGER)")
+        connection.execute("INSERT INTO seen VALUES (1), (2)")
+        with pytest.raises(KeyboardInterrupt) as kept:
+            fetch(connection, "SELECT n FROM seen", ())
+        # SQLite refuses it while a statement reads the table.
+        connection.execute("DROP TABLE seen")
+        assert kept.traceback
 
 
 def test_an_interrupt_inside_a_transaction_comes_when_it_has_ended() -> None:
