@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 
 if TYPE_CHECKING:
+    from modulus_es.leases import ClaimClock
     from modulus_es.stores.port import Store
 
 
@@ -26,18 +27,18 @@ class Outbox:
     (Outbox(orders: 0 pending of 0), [])
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: ClaimClock) -> None:
+        self._store, self._clock = store, clock
 
     def __iter__(self) -> Iterator[OutboxRow]:
-        return iter(self._store.outbox_rows())
+        return iter(self._clock.shown(self._store.outbox_rows()))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def pending(self) -> list[OutboxRow]:
         """Those that have still to be handed over."""
-        return list(self._store.undelivered())
+        return list(self._clock.shown(self._store.undelivered()))
 
     def dead(self) -> list[OutboxRow]:
         """Those that were given up."""
@@ -58,18 +59,18 @@ class Inbox:
     Inbox(inventory: 0 pending of 0)
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: ClaimClock) -> None:
+        self._store, self._clock = store, clock
 
     def __iter__(self) -> Iterator[InboxRow]:
-        return iter(self._store.inbox_rows())
+        return iter(self._clock.shown(self._store.inbox_rows()))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def pending(self) -> list[InboxRow]:
         """Those that have still to be handled."""
-        return list(self._store.unprocessed())
+        return list(self._clock.shown(self._store.unprocessed()))
 
     def dead(self) -> list[InboxRow]:
         """Those that were given up."""

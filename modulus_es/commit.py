@@ -18,7 +18,7 @@ from modulus_es.trace import commit_record
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
     from modulus_es.domain import DomainEvent
-    from modulus_es.stores.port import EventRow, OutboxRow
+    from modulus_es.stores.rows import EventRow, OutboxRow
     from modulus_es.unit_of_work import UnitOfWork
 
 BREADTH_LIMIT = 1000

@@ -17,7 +17,7 @@ from modulus_es.handlers import Handler
 from modulus_es.leases import BATCH, LEASE, ClaimClock
 from modulus_es.reception import Reception
 from modulus_es.steps import Step
-from modulus_es.stores.port import InboxRow
+from modulus_es.stores.rows import InboxRow
 from modulus_es.strands import Strand, current
 from modulus_es.trace import record_of
 
@@ -152,10 +152,10 @@ class Consumer:
             await self._give_back()
         claimed = self._claimed
         while (due := self._next_claimed()) is None:
-            now, behind = self._claim_clock.look()
+            now, skew = self._claim_clock.look()
             claimed.extend(
                 await self._store.claim_inbox(
-                    self.owner, now, LEASE + behind, min(limit, BATCH), self._addressees.names
+                    self.owner, now, LEASE, min(limit, BATCH), self._addressees.names, skew
                 )
             )
             if not claimed:
@@ -205,9 +205,8 @@ class Consumer:
         """When there is a delivery to make next."""
         if self._claimed or (self._round and not self._round.waits):
             return self._clock.now()
-        now, behind = self._claim_clock.look()
-        due = await self._store.inbox_due(self.owner, now, self._addressees.names)
-        return None if due is None else due + behind
+        now, skew = self._claim_clock.look()
+        return await self._store.inbox_due(self.owner, now, self._addressees.names, skew)
 
     def blocked(self) -> list[str]:
         """Deliveries whose handler is gone, or no longer takes such messages."""
@@ -245,7 +244,7 @@ class Consumer:
 
     def _deliver(self, row: InboxRow, handler: Handler, group: Group | None = None) -> Delivering:
         until = row.claimed_until
-        if until is not None and self._claim_clock.is_over(until):
+        if until is not None and until <= self._claim_clock.now():
             # Others may have it by now, and may not: whoever claims it next.
             return self._let_go(row)
         return self._deliverer.deliver(row, handler, self.owner, group)

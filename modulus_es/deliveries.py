@@ -21,7 +21,8 @@ from modulus_es.handlers import Handler
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.reading import Read, read_of
 from modulus_es.result import Error, Failure
-from modulus_es.stores.port import Handled, InboxRow, Store
+from modulus_es.stores.port import Store
+from modulus_es.stores.rows import Handled, InboxRow
 from modulus_es.trace import TraceRecord, commit_record
 from modulus_es.unit_of_work import UnitOfWork
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from modulus_es.errors import SimulatedCrash
 
 if TYPE_CHECKING:
-    from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
+    from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow
 
 Delivering = Coroutine[Any, Any, str]
 """A delivery that has begun; it answers its outcome."""

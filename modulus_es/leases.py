@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
+import msgspec
+
 from modulus_es.clock import Clock, VirtualClock
-from modulus_es.stores.port import OutboxRow, Store
+from modulus_es.stores.port import Store
+from modulus_es.stores.rows import NO_SKEW, InboxRow, OutboxRow
 from modulus_es.trace import Trace, TraceRecord
 
 T = TypeVar("T")
+Claimed = TypeVar("Claimed", OutboxRow, InboxRow)
 
 LEASE = timedelta(seconds=30)
 """How long a claim lasts that nobody gives back or renews."""
@@ -23,52 +27,46 @@ BATCH = 100
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_A_JUMP = timedelta(seconds=5)  # more than a clock that is only corrected is ever off
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ClaimClock:
-    """What time it is for claims, where somebody may set the machine's clock.
+    """What time it is for claims: one that nobody sets, the same in all processes.
 
-    A clock that was set forth would end the claims of all others at once, while
-    they are at work. So it is not believed for as long as what was claimed
-    before may last, and claims last longer meanwhile.
+    Were it the wall clock, to set it forth would end the claims of all others while they
+    are at work, and to set it back would keep those of the dead. In real time it is
+    `time.monotonic`, which is system-wide; virtual time is never set.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._in_jumps = isinstance(clock, VirtualClock)
-        self._seen: tuple[datetime, float] | None = None
-        self._behind = timedelta(0)
-        self._believed_at = 0.0
+
+    def now(self) -> datetime:
+        """The time that counts for claims.
+
+        >>> ClaimClock(VirtualClock()).now().isoformat()
+        '2024-01-01T00:00:00+00:00'
+        """
+        return self._clock.now() if self._in_jumps else _EPOCH + timedelta(seconds=monotonic())
 
     def look(self) -> tuple[datetime, timedelta]:
-        """The time that counts for claims, and how far behind the clock it is.
-
-        >>> ClaimClock(VirtualClock()).look()[1]
-        datetime.timedelta(0)
-        """
+        """The time, and how far it is ahead of the one that counts for claims."""
         now = self._clock.now()
-        if self._in_jumps:
-            return now, self._behind
-        passed = monotonic()
-        if self._seen is not None:
-            ahead = now - self._seen[0] - timedelta(seconds=passed - self._seen[1])
-            if abs(ahead) > _A_JUMP:
-                self._behind = max(timedelta(0), self._behind + ahead)
-                self._believed_at = passed + 2 * LEASE.total_seconds()
-        self._seen = now, passed
-        if self._behind and passed >= self._believed_at:
-            self._behind = timedelta(0)
-        return now - self._behind, self._behind
+        return now, NO_SKEW if self._in_jumps else now - self.now()
 
-    def is_over(self, until: datetime) -> bool:
-        """Whether others may have what was claimed until then.
+    def shown(self, rows: Iterable[Claimed]) -> Iterable[Claimed]:
+        """These rows, with the ends of their claims as the clock will tell them."""
+        return rows if self._in_jumps else map(self._shown, rows)
 
-        Whoever works through what it claimed asks before each piece, and so sees the clock
-        set back and forth again meanwhile, which would make the claims of others seem old.
-        """
-        now, behind = self.look()
-        return until <= now + behind
+    def _shown(self, row: Claimed) -> Claimed:
+        if row.claimed_until is None:
+            return row
+        try:
+            until = row.claimed_until + self.look()[1]
+        except OverflowError:  # somebody altered it
+            until = row.claimed_until
+        return msgspec.structs.replace(row, claimed_until=until)
 
 
 class Carried:
@@ -81,6 +79,7 @@ class Carried:
 
     def __init__(self, store: Store, clock: Clock, trace: Trace) -> None:
         self._store, self._clock, self._trace = store, clock, trace
+        self._claim_clock = ClaimClock(clock)
         self._in_jumps = isinstance(clock, VirtualClock)
         # By whom: an interrupt may keep a task from saying that it is at its end.
         self._batches: dict[object, tuple[asyncio.Task[Any] | None, Sequence[OutboxRow]]] = {}
@@ -137,7 +136,7 @@ class Carried:
 
         Most are fresh enough to be left alone.
         """
-        now = self._clock.now()
+        now = self._claim_clock.now()
         if now < self._fresh_until:
             return
         mine = [row for row in self.rows() if row.claimed_by == owner]

@@ -14,7 +14,7 @@ from modulus_es.domain import RecordedEvent, UnknownEvent
 from modulus_es.errors import DeserializationError, SerializationError, UnknownEventError
 from modulus_es.naming import Registry, near_misses, stable_name
 from modulus_es.records import codec_of
-from modulus_es.stores.port import EventRow, Stored
+from modulus_es.stores.rows import EventRow, Stored
 
 if TYPE_CHECKING:
     from modulus_es.codec.record_codec import Compiled

@@ -16,6 +16,7 @@ from modulus_es.dispatcher import STRATEGIES, Dispatcher, Strategy
 from modulus_es.domain import Aggregate, DomainEvent, RecordedEvent, event_classes
 from modulus_es.errors import DeserializationError, StaleSystemError
 from modulus_es.handlers import Handler
+from modulus_es.leases import ClaimClock
 from modulus_es.mapper import EventMapper, Recorded
 from modulus_es.mediator import Mediator
 from modulus_es.messages import Command, IntegrationEvent, Query, StreamQuery
@@ -75,7 +76,8 @@ class Module:
         self.mediator = Mediator(self)
         self.bus = MessageBus(self)
         self.consumer = Consumer(self)
-        self.outbox, self.inbox = Outbox(store), Inbox(store)
+        clock = ClaimClock(system.clock)
+        self.outbox, self.inbox = Outbox(store, clock), Inbox(store, clock)
         self._bindings = Bindings(system)
 
     # What it does

@@ -12,7 +12,7 @@ from modulus_es.errors import SerializationError
 from modulus_es.ids import projected_id, text
 from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
-from modulus_es.stores.port import OutboxRow
+from modulus_es.stores.rows import OutboxRow
 
 if TYPE_CHECKING:
     from modulus_es.messages import Command, IntegrationEvent

@@ -17,7 +17,7 @@ from modulus_es.messages import IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import projected_row
 from modulus_es.signatures import NO_DEFAULT, parameters
-from modulus_es.stores.port import OutboxRow
+from modulus_es.stores.rows import OutboxRow
 from modulus_es.trace import record_of
 
 if TYPE_CHECKING:

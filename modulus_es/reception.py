@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modulus_es.envelope import Envelope
 from modulus_es.errors import DeserializationError
 from modulus_es.ids import derived_id
-from modulus_es.stores.port import Receipt
+from modulus_es.stores.rows import Receipt
 
 if TYPE_CHECKING:
     from modulus_es.addressees import Addressees

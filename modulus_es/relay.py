@@ -22,7 +22,8 @@ from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Faults
 from modulus_es.leases import BATCH, LEASE, Carried, ClaimClock
 from modulus_es.retry import Retry
 from modulus_es.steps import Step
-from modulus_es.stores.port import OutboxRow, Store
+from modulus_es.stores.port import Store
+from modulus_es.stores.rows import OutboxRow, held_until
 from modulus_es.trace import Trace, record_of
 from modulus_es.transports.port import Transport
 
@@ -95,9 +96,9 @@ class OutboxRelay:
         owner = self.owner
         try:
             await self._renew()
-            then, behind = self._claim_clock.look()
+            then, skew = self._claim_clock.look()
             rows = await self.store.claim_outbox(
-                owner, then, LEASE + behind, min(limit, BATCH), self.transport.routes()
+                owner, then, LEASE, min(limit, BATCH), self.transport.routes(), skew
             )
             if not rows:
                 return None
@@ -127,22 +128,22 @@ class OutboxRelay:
         if self._again_at is not None:
             return self._again_at if patient else None
         await self._renew()
-        (now, behind), routes = self._claim_clock.look(), self.transport.routes()
-        due = await self.store.outbox_due(self.owner, now, routes)
+        (now, skew), routes = self._claim_clock.look(), self.transport.routes()
+        due = await self.store.outbox_due(self.owner, now, routes, skew)
         if due is None:
             return None
         if due <= now or not any(peer._carried.by_others(self.owner) for peer in self._peers):
-            return due + behind
+            return due
         # That the lease of what a living relay carries will be out is no reason to let time
         # pass: a partition would have the relays take the same rows over from each other for ever.
         # What is carried under the name asked for, the store has left out by itself.
         carried = {row.position for peer in self._peers for row in peer._carried.rows()}
         times = [
-            row.claimed_until or row.available_at
+            held_until(row, now, skew) or row.available_at
             for row in await self.store.run(lambda: list(self.store.undelivered()))
             if row.position not in carried and routes.accept(row.envelope)
         ]
-        return min((moment + behind for moment in times if moment > now), default=None)
+        return min((moment for moment in times if moment > now), default=None)
 
     def blocked(self) -> list[str]:
         """What waits for something else than time."""

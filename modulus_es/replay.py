@@ -13,7 +13,7 @@ from modulus_es.mapper import upcast
 from modulus_es.messages import Message
 from modulus_es.naming import stable_name
 from modulus_es.records import codec_of
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import record_of
 
 if TYPE_CHECKING:

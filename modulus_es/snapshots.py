@@ -12,7 +12,7 @@ from modulus_es.domain import Aggregate
 from modulus_es.errors import SerializationError
 from modulus_es.fingerprint import fingerprint
 from modulus_es.naming import qualified_name, stable_name
-from modulus_es.stores.port import EventRow
+from modulus_es.stores.rows import EventRow
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:

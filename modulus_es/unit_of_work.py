@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
-    from modulus_es.stores.port import Handled, Store
+    from modulus_es.stores.port import Store
+    from modulus_es.stores.rows import Handled
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")

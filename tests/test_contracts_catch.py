@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,8 @@ from modulus_es import system
 from modulus_es.clock import START
 from modulus_es.errors import LeaseLostError
 from modulus_es.stores.memory import MemoryDatabase, MemoryFactory, MemoryStore
-from modulus_es.stores.port import (
-    Capability,
+from modulus_es.stores.port import Capability
+from modulus_es.stores.rows import (
     Handled,
     InboxRow,
     OutboxRow,
@@ -254,18 +254,18 @@ class ClaimsInTheWrongOrder(MemoryStore):
 @found_out_by(OutboxOrderContract, AnyOrderContract)
 class ClaimsMoreThanItMay(MemoryStore):
     async def claim_outbox(
-        self, owner: Any, now: Any, lease: Any, limit: int, routes: Any
+        self, owner: Any, now: Any, lease: Any, limit: int, routes: Any, *skew: Any
     ) -> list[OutboxRow]:
-        return await super().claim_outbox(owner, now, lease, limit + 1, routes)
+        return await super().claim_outbox(owner, now, lease, limit + 1, routes, *skew)
 
 
 @found_out_by(OutboxOrderContract, OddValuesContract)
 class ClaimsWhatNobodyHears(MemoryStore):
     async def claim_outbox(
-        self, owner: Any, now: Any, lease: Any, limit: int, routes: Any
+        self, owner: Any, now: Any, lease: Any, limit: int, routes: Any, *skew: Any
     ) -> list[OutboxRow]:
         return await super().claim_outbox(
-            owner, now, lease, limit, Everything(frozenset(), frozenset())
+            owner, now, lease, limit, Everything(frozenset(), frozenset()), *skew
         )
 
     async def outbox_due(self, owner: Any, now: Any, routes: Any) -> Any:
@@ -287,10 +287,10 @@ class KeepsOneOrderOfAllKeys(MemoryStore):
 @found_out_by(OutboxOrderContract)
 class KeepsTheOrderOfWhatNobodyHears(MemoryStore):
     async def claim_outbox(
-        self, owner: Any, now: Any, lease: Any, limit: int, routes: Routes
+        self, owner: Any, now: Any, lease: Any, limit: int, routes: Routes, *skew: Any
     ) -> list[OutboxRow]:
         held = {r.envelope.key for r in self.undelivered() if not routes.accept(r.envelope)}
-        rows = await super().claim_outbox(owner, now, lease, limit, routes)
+        rows = await super().claim_outbox(owner, now, lease, limit, routes, *skew)
         await self.release_outbox(owner, [row for row in rows if row.envelope.key in held])
         return [row for row in rows if row.claimed_by]
 
@@ -332,6 +332,24 @@ class LetsLeasesNeverEnd(MemoryStore):
 class GrantsNoLease(MemoryStore):
     async def claim_outbox(self, owner: Any, now: Any, lease: Any, *asked: Any) -> list[OutboxRow]:
         return await super().claim_outbox(owner, now, timedelta(0), *asked)
+
+
+@found_out_by(OutboxMarksContract, DeliveryContract)
+class LetsLeasesEndWhenTheClockIsSet(MemoryStore):
+    async def claim_outbox(self, *asked: Any) -> list[OutboxRow]:
+        return await super().claim_outbox(*asked[:5])
+
+    async def claim_inbox(self, *asked: Any) -> list[InboxRow]:
+        return await super().claim_inbox(*asked[:5])
+
+
+@found_out_by(OutboxMarksContract, DeliveryContract)
+class IsDueWhenTheClockWasSet(MemoryStore):
+    async def outbox_due(self, *asked: Any) -> datetime | None:
+        return await super().outbox_due(*asked[:3])
+
+    async def inbox_due(self, *asked: Any) -> datetime | None:
+        return await super().inbox_due(*asked[:3])
 
 
 @found_out_by(OutboxMarksContract)
@@ -584,17 +602,17 @@ class LetsAHandlerWaitForAnother(MemoryStore):
 @found_out_by(DeliveryContract)
 class DeliversToHandlersThatAreGone(MemoryStore):
     async def claim_inbox(
-        self, owner: Any, now: Any, lease: Any, limit: Any, handlers: Any
+        self, owner: Any, now: Any, lease: Any, limit: Any, handlers: Any, *skew: Any
     ) -> list[InboxRow]:
-        return await super().claim_inbox(owner, now, lease, limit, handlers | {"gone"})
+        return await super().claim_inbox(owner, now, lease, limit, handlers | {"gone"}, *skew)
 
 
 @found_out_by(DeliveryContract, AnyOrderContract)
 class DeliversMoreThanItMay(MemoryStore):
     async def claim_inbox(
-        self, owner: Any, now: Any, lease: Any, limit: int, handlers: Any
+        self, owner: Any, now: Any, lease: Any, limit: int, handlers: Any, *skew: Any
     ) -> list[InboxRow]:
-        return await super().claim_inbox(owner, now, lease, limit + 1, handlers)
+        return await super().claim_inbox(owner, now, lease, limit + 1, handlers, *skew)
 
 
 @found_out_by(DeliveryContract, AnyOrderContract)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from modulus_es import Envelope, System
 from modulus_es.errors import HeldBackError
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 from modulus_es.testing.contracts import (
     AbsenceContract,
     OrderContract,

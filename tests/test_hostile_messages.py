@@ -16,7 +16,7 @@ from talking import Do, Said, envelope
 from modulus_es import Envelope, IntegrationEvent, Module, System
 from modulus_es.clock import START
 from modulus_es.envelope import SIZE_LIMIT
-from modulus_es.stores.port import InboxRow
+from modulus_es.stores.rows import InboxRow
 
 
 class Greeting(IntegrationEvent, name="shop.Greeting", version=2):

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "modulus_es"
 WIRING = {"modulus_es", "modulus_es.system"}
 PORTS = {
     f"modulus_es.{family}{port}" for family in ("stores", "transports") for port in ("", ".port")
-}
+} | {"modulus_es.stores.rows"}
 ADAPTERS = {"memory", "sqlite", "postgres", "rabbitmq", "azure_servicebus"}
 # Outer folder -> the other outer folders that it may know.
 OUTER = {

@@ -25,7 +25,7 @@ from modulus_es import (
 )
 from modulus_es.clock import START
 from modulus_es.stores.memory import MemoryDatabase
-from modulus_es.stores.port import Handled, InboxRow, Receipt
+from modulus_es.stores.rows import Handled, InboxRow, Receipt
 
 
 def rows(module: Module) -> dict[str, tuple[str, int]]:

@@ -20,7 +20,7 @@ from modulus_es import (
     event,
 )
 from modulus_es.clock import START
-from modulus_es.stores.port import OutboxRow
+from modulus_es.stores.rows import OutboxRow
 
 
 class Anything(IntegrationEvent):

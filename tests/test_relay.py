@@ -25,7 +25,7 @@ from modulus_es import (
 )
 from modulus_es.clock import START
 from modulus_es.stores.keyed_queue import KeyedQueue
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 
 
 def seconds(moment: datetime | None) -> float:

@@ -16,7 +16,7 @@ from modulus_es import Module, System, SystemClock
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
 from modulus_es.leases import LEASE, Carried
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 
 
 class SlowPost:

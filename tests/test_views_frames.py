@@ -11,7 +11,7 @@ import pytest
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
 from modulus_es.ledger import LedgerRow
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views import columns
 from modulus_es.views.frames import (

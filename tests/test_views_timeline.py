@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views.glyphs import MEANINGS, moment, span
 from modulus_es.views.lives import causes_of, lanes_of, lives_of

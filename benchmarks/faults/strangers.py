@@ -27,7 +27,7 @@ from benchmarks.faults.report import Outcome, progress, scenario
 from benchmarks.faults.shop import Order, PlaceOrder, look, shop, url_of
 from modulus_es import Aggregate, Command, IntegrationEvent, System, UnitOfWork, event
 from modulus_es.errors import ModulusError, StoreError
-from modulus_es.stores.port import Receipt
+from modulus_es.stores.rows import Receipt
 from modulus_es.stores.sqlite.names import names_of
 
 STRANGERS = ("payload", "colorsys")

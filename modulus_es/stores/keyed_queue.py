@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from modulus_es.stores.lanes import Lane, Line, Row
+from modulus_es.stores.rows import NO_SKEW
 
 
 class KeyedQueue:
@@ -60,11 +61,12 @@ class KeyedQueue:
         lease: timedelta,
         limit: int,
         wanted: Callable[[Row], bool],
+        skew: timedelta = NO_SKEW,
     ) -> list[Row]:
         """Claim rows that are due and wanted, in order of position."""
-        self._bring_up_to(owner, now)
+        self._bring_up_to(owner, now, skew)
         rows: list[Row] = []
-        until = now + lease
+        until = now - skew + lease
         through, lanes = self._through, self._lanes
         for row, lane in islice(self._ready_rows(owner, wanted), limit):
             # In this order: an interrupt between the two must not leave a claim without an end.
@@ -77,14 +79,20 @@ class KeyedQueue:
             self._note_lease(owner, until, rows)
         return rows
 
-    def due(self, owner: str, now: datetime, wanted: Callable[[Row], bool]) -> datetime | None:
+    def due(
+        self,
+        owner: str,
+        now: datetime,
+        wanted: Callable[[Row], bool],
+        skew: timedelta = NO_SKEW,
+    ) -> datetime | None:
         """When ``owner`` can next take something; ``now`` if at once, None if never."""
-        self._bring_up_to(owner, now)
+        self._bring_up_to(owner, now, skew)
         for row, _ in self._ready_rows(owner, wanted):
             self._offered.add(row.position)
             self._ready.put_back(row.position)
             return now
-        times = [lease[0][0] for other, lease in self._leases.items() if other != owner]
+        times = [lease[0][0] + skew for other, lease in self._leases.items() if other != owner]
         while (first := self._waiting.first()) is not None:
             available, position = first
             if position in self._places:
@@ -140,15 +148,16 @@ class KeyedQueue:
     def __len__(self) -> int:
         return len(self._places)
 
-    def _bring_up_to(self, owner: str, now: datetime) -> None:
+    def _bring_up_to(self, owner: str, now: datetime, skew: timedelta) -> None:
         """Let happen what has become due by ``now``: leases run out, rows become available."""
         self._now = now
+        by_claims = now - skew
         for lane in self._blocked.pop(owner, ()):
             self._offer_next(lane)
         for other, leases in tuple(self._leases.items()):
             while leases:
                 until, rows = leases[0]
-                if until > now or other == owner:
+                if until > by_claims or other == owner:
                     # From behind: those that were taken last are finished last.
                     if any(_holds(other, until, row) for row in reversed(rows)):
                         break

@@ -10,160 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Flag, auto
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-import msgspec
-from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 
 from modulus_es.envelope import Envelope
 from modulus_es.groups import Group
+from modulus_es.stores.rows import (
+    NO_SKEW,
+    EventRow,
+    Handled,
+    InboxRow,
+    OutboxRow,
+    Receipt,
+    Routes,
+    Unprocessed,
+    Unroutable,
+)
 
 T = TypeVar("T")
-
-
-class EventRow(msgspec.Struct, frozen=True, gc=False):
-    """An event as a module keeps it, which reads like eventsourcing's ``StoredEvent``.
-
-    That one is three objects to Python's garbage collector, which goes through all that a store
-    in memory keeps; this is none.
-
-    >>> row = EventRow(UUID(int=1), 1, "Order.Placed", b"{}")
-    >>> EventRow.of(row.as_stored_event()) == row
-    True
-    """
-
-    originator_id: UUID | str
-    originator_version: int
-    topic: str
-    state: bytes
-
-    @classmethod
-    def of(cls, stored: StoredEvent) -> EventRow:
-        """What eventsourcing stores."""
-        return cls(stored.originator_id, stored.originator_version, stored.topic, stored.state)
-
-    def as_stored_event(self) -> StoredEvent:
-        """For whoever works with eventsourcing's own interfaces."""
-        return StoredEvent(self.originator_id, self.originator_version, self.topic, self.state)
-
-
-Stored: TypeAlias = EventRow | StoredEvent
-"""A stored event, as we or as eventsourcing hand it over."""
-
-
-class OutboxRow(msgspec.Struct, gc=False):
-    """A message that its module has still to hand over, or has handed over.
-
-    ``available_at`` is when it may go out: when it was created, or scheduled
-    for, or when its next attempt is due; ``handler`` is the handler in whose unit
-    of work it was published or sent, empty if it was projected. It is *claimed* by a relay under a
-    lease until ``claimed_until``; in the end it is *delivered* or *dead*.
-    """
-
-    envelope: Envelope
-    created_at: datetime
-    available_at: datetime
-    scheduled: bool = False
-    handler: str = ""
-    position: int = 0
-    attempts: int = 0
-    last_error: str | None = None
-    claimed_by: str | None = None
-    claimed_until: datetime | None = None
-    delivered_at: datetime | None = None
-    dead_at: datetime | None = None
-
-    @property
-    def status(self) -> str:
-        """pending, claimed, delivered or dead."""
-        if self.delivered_at is not None:
-            return "delivered"
-        if self.dead_at is not None:
-            return "dead"
-        return "pending" if self.claimed_by is None else "claimed"
-
-
-class InboxRow(msgspec.Struct, gc=False):
-    """A message and one handler of it: waiting, done or dead.
-
-    The key is (source, message id, module, handler). ``outcome`` is done or
-    failed once processed. ``duplicates`` counts how often the message came
-    again, ``out_of_order`` whether one recorded after it came before it.
-    A message that could not be read, or whose type nobody here knows, has a
-    row with an empty ``handler`` and is dead from the start.
-    """
-
-    envelope: Envelope
-    handler: str
-    received_at: datetime
-    available_at: datetime
-    position: int = 0
-    ordered: bool = True
-    attempts: int = 0
-    last_error: str | None = None
-    claimed_by: str | None = None
-    claimed_until: datetime | None = None
-    processed_at: datetime | None = None
-    outcome: str | None = None
-    dead_at: datetime | None = None
-    duplicates: int = 0
-    out_of_order: int = 0
-
-    @property
-    def status(self) -> str:
-        """pending, claimed, done or dead."""
-        if self.processed_at is not None:
-            return "done"
-        if self.dead_at is not None:
-            return "dead"
-        return "pending" if self.claimed_by is None else "claimed"
-
-
-class Routes(NamedTuple):
-    """What can be handed over now: event types, and (module, type) of commands."""
-
-    events: frozenset[str]
-    commands: frozenset[tuple[str, str]]
-
-    def accept(self, envelope: Envelope) -> bool:
-        """Whether somebody listens for this message."""
-        if envelope.kind == "event":
-            return envelope.type in self.events
-        return (envelope.to, envelope.type) in self.commands
-
-
-class Unroutable(NamedTuple):
-    """Messages of one type that nobody can be handed; ``to`` is whom a command is for."""
-
-    type: str
-    to: str | None
-    waiting: int
-
-
-class Unprocessed(NamedTuple):
-    """Messages of one kind and type that wait for one handler."""
-
-    handler: str
-    kind: str
-    type: str
-    waiting: int
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """A message and the handlers that are to have it: (name, whether ordered) each."""
-
-    envelope: Envelope
-    handlers: tuple[tuple[str, bool], ...]
-
-
-class Handled(msgspec.Struct, frozen=True, gc=False):
-    """The inbox mark of a unit of work: this row was handled, by this owner."""
-
-    row: InboxRow
-    owner: str
-    outcome: str
-    at: datetime
 
 
 class Capability(Flag):
@@ -199,10 +65,11 @@ class SnapshotRows(Protocol):
 class Store(Protocol):
     """One module's events, outbox and inbox.
 
-    ``owner`` names a relay or consumer; a claim lasts until ``now + lease`` by
-    the clock that the caller uses, unless it is renewed, and what was claimed by
-    another owner may be claimed again when it has run out. Marks are guarded
-    by the owner: what somebody else has claimed meanwhile is left alone.
+    ``owner`` names a relay or consumer; what it has claimed may be claimed by
+    another one when its lease has run out, unless it was renewed. ``now`` tells
+    what is due. Claims go by a clock that nobody sets, which ``now`` is ahead of
+    by ``skew``: one lasts until ``now - skew + lease``. Marks are guarded by the
+    owner: what somebody else has claimed meanwhile is left alone.
 
     Per key, order is the order of positions: a row is not claimed while an
     earlier one of its key waits for its next attempt or is claimed by somebody
@@ -256,12 +123,18 @@ class Store(Protocol):
         """Whether exactly this was committed; asked when a commit's answer did not arrive."""
 
     async def claim_outbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        routes: Routes,
+        skew: timedelta = NO_SKEW,
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts, in order of position."""
 
     async def renew_outbox(self, owner: str, rows: Sequence[OutboxRow], until: datetime) -> None:
-        """Let the claims on these rows last until then."""
+        """Let the claims on these rows last until then, by the clock of claims."""
 
     async def mark_delivered(self, owner: str, rows: Sequence[OutboxRow], now: datetime) -> None:
         """The transport has taken these rows."""
@@ -277,7 +150,9 @@ class Store(Protocol):
     async def bury_outbox(self, owner: str, row: OutboxRow, error: str, now: datetime) -> None:
         """The last attempt failed: the row is dead, and its key goes on."""
 
-    async def outbox_due(self, owner: str, now: datetime, routes: Routes) -> datetime | None:
+    async def outbox_due(
+        self, owner: str, now: datetime, routes: Routes, skew: timedelta = NO_SKEW
+    ) -> datetime | None:
         """When ``owner`` can next claim something, ``now`` if at once; None if never."""
 
     async def receive(self, receipts: Sequence[Receipt], now: datetime) -> list[tuple[str, str]]:
@@ -291,7 +166,13 @@ class Store(Protocol):
         """Keep a message that nobody here can read as a dead letter."""
 
     async def claim_inbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        handlers: frozenset[str],
+        skew: timedelta = NO_SKEW,
     ) -> list[InboxRow]:
         """Claim deliveries to these handlers that are due."""
 
@@ -305,7 +186,7 @@ class Store(Protocol):
         """The last attempt failed: the delivery is a dead letter."""
 
     async def inbox_due(
-        self, owner: str, now: datetime, handlers: frozenset[str]
+        self, owner: str, now: datetime, handlers: frozenset[str], skew: timedelta = NO_SKEW
     ) -> datetime | None:
         """When ``owner`` can next claim a delivery to these handlers; None if never."""
 

@@ -16,7 +16,7 @@ from modulus_es.module import Module
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.records import codec_of
 from modulus_es.result import Error, Failure, Result, Success
-from modulus_es.stores.port import OutboxRow
+from modulus_es.stores.rows import OutboxRow
 from modulus_es.testing.happenings import difference
 from modulus_es.testing.history import History
 from modulus_es.testing.telling import complain, told

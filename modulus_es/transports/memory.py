@@ -10,7 +10,7 @@ from modulus_es.envelope import Envelope
 from modulus_es.errors import HeldBackError, NoAcknowledgementError, SimulatedCrash
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Network
 from modulus_es.steps import Step
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 from modulus_es.trace import Trace, record_of
 from modulus_es.transports.port import Receive, Subscription, TransportCapability
 

@@ -7,7 +7,7 @@ from enum import Flag, auto
 from typing import NamedTuple, Protocol
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 
 Receive = Callable[[Sequence[Envelope]], Awaitable[None]]
 """A module's inbox: when the call returns, it durably holds the messages."""

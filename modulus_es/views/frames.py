@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from modulus_es.ledger import LedgerRow
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views import columns
 from modulus_es.views.rows import EventRow

@@ -10,7 +10,7 @@ from operator import attrgetter
 from msgspec.structs import replace
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import TraceRecord
 from modulus_es.views.marks import INBOX, OUTBOX, UNREADABLE, Mark
 

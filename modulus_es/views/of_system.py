@@ -36,14 +36,14 @@ def events(system: System) -> pd.DataFrame:
 def outbox(system: System) -> pd.DataFrame:
     """The rows of all outboxes."""
     return frames.outbox_frame(
-        (module.name, row) for module in system.modules for row in module.store.outbox_rows()
+        (module.name, row) for module in system.modules for row in module.outbox
     )
 
 
 def inbox(system: System) -> pd.DataFrame:
     """The rows of all inboxes."""
     return frames.inbox_frame(
-        (module.name, row) for module in system.modules for row in module.store.inbox_rows()
+        (module.name, row) for module in system.modules for row in module.inbox
     )
 
 

@@ -15,7 +15,7 @@ from modulus_es.views.timeline import Timeline
 from modulus_es.widgets.columns import Columns
 
 if TYPE_CHECKING:
-    from modulus_es.stores.port import InboxRow, OutboxRow
+    from modulus_es.stores.rows import InboxRow, OutboxRow
     from modulus_es.system import System
     from modulus_es.trace import TraceRecord
 

@@ -14,7 +14,7 @@ from modulus_es.widgets.packing import in_order, linear, narrow, packed
 
 if TYPE_CHECKING:
     from modulus_es.envelope import Envelope
-    from modulus_es.stores.port import InboxRow, OutboxRow
+    from modulus_es.stores.rows import InboxRow, OutboxRow
     from modulus_es.system import System
 
 MANY = 20_000

@@ -75,6 +75,7 @@ explorer
 """
 )
 
+CHOSEN = "document.querySelector('.mes-node[aria-pressed=true]')?.dataset.node ?? ''"
 RUNS_ELSEWHERE = "window.hacked !== undefined || document.querySelector('.mes-explorer script, .mes-explorer img, .mes-explorer iframe') !== null"  # noqa: E501
 
 
@@ -85,6 +86,9 @@ def test_nothing_of_the_hostile_strings_that_are_counted_runs(
     for node in opened.page.locator(".mes-node").all()[:4]:
         node.hover(force=True)
         node.click(force=True)
+    # What was clicked is told beside what is asked, and may come after it.
+    chosen = opened.page.evaluate(CHOSEN)
+    opened.until("explorer.graph_view.selected", lambda value: value == chosen)
     # The last node that was chosen may have no deliveries.
     opened.say("explorer.timeline_view.filter = {}")
     plot = opened.page.locator(".mes-marks")

@@ -9,7 +9,7 @@ import pytest
 from shop import Shop, run
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import OutboxRow, Receipt
+from modulus_es.stores.rows import OutboxRow, Receipt
 
 LEASE = timedelta(seconds=30)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modulus_es.envelope import Envelope
 from modulus_es.stores.keyed_queue import KeyedQueue
 from modulus_es.stores.memory.base import Half
-from modulus_es.stores.port import InboxRow, Receipt, Unprocessed
+from modulus_es.stores.rows import NO_SKEW, InboxRow, Receipt, Unprocessed
 
 if TYPE_CHECKING:
     from modulus_es.stores.memory.recorder import MemoryRecorder
@@ -68,13 +68,21 @@ class MemoryInbox(Half):
             self._torn = False
 
     async def claim_inbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        handlers: frozenset[str],
+        skew: timedelta = NO_SKEW,
     ) -> list[InboxRow]:
         """Claim deliveries to these handlers that are due."""
         with self._lock:
             self._begin()
             self._serve(handlers)
-            rows: list[InboxRow] = self._deliveries.take(owner, now, lease, limit, self._is_served)
+            rows: list[InboxRow] = self._deliveries.take(
+                owner, now, lease, limit, self._is_served, skew
+            )
             self._torn = False
             return rows
 
@@ -108,13 +116,13 @@ class MemoryInbox(Half):
             self._torn = False
 
     async def inbox_due(
-        self, owner: str, now: datetime, handlers: frozenset[str]
+        self, owner: str, now: datetime, handlers: frozenset[str], skew: timedelta = NO_SKEW
     ) -> datetime | None:
         """When ``owner`` can next claim a delivery to these handlers."""
         with self._lock:
             self._begin()
             self._serve(handlers)
-            due = self._deliveries.due(owner, now, self._is_served)
+            due = self._deliveries.due(owner, now, self._is_served, skew)
             self._torn = False
             return due
 

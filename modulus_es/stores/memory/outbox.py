@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modulus_es.envelope import Envelope
 from modulus_es.stores.keyed_queue import KeyedQueue
 from modulus_es.stores.memory.base import Half
-from modulus_es.stores.port import OutboxRow, Routes, Unroutable
+from modulus_es.stores.rows import NO_SKEW, OutboxRow, Routes, Unroutable
 
 if TYPE_CHECKING:
     from modulus_es.stores.memory.recorder import MemoryRecorder
@@ -27,13 +27,21 @@ class MemoryOutbox(Half):
         self._types: set[str] = set()
 
     async def claim_outbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        routes: Routes,
+        skew: timedelta = NO_SKEW,
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts."""
         with self._lock:
             self._begin()
             self._follow(routes)
-            rows: list[OutboxRow] = self._messages.take(owner, now, lease, limit, self._is_routed)
+            rows: list[OutboxRow] = self._messages.take(
+                owner, now, lease, limit, self._is_routed, skew
+            )
             self._torn = False
             return rows
 
@@ -87,12 +95,14 @@ class MemoryOutbox(Half):
                 self._messages.remove(row)
             self._torn = False
 
-    async def outbox_due(self, owner: str, now: datetime, routes: Routes) -> datetime | None:
+    async def outbox_due(
+        self, owner: str, now: datetime, routes: Routes, skew: timedelta = NO_SKEW
+    ) -> datetime | None:
         """When ``owner`` can next claim something."""
         with self._lock:
             self._begin()
             self._follow(routes)
-            due = self._messages.due(owner, now, self._is_routed)
+            due = self._messages.due(owner, now, self._is_routed, skew)
             self._torn = False
             return due
 

@@ -18,7 +18,7 @@ from eventsourcing import popo
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent, Tracking
 
 from modulus_es.errors import LeaseLostError
-from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
+from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow
 
 
 class _Undo(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from modulus_es.stores.port import EventRow
+from modulus_es.stores.rows import EventRow
 
 
 class MemorySnapshots:

@@ -17,7 +17,8 @@ from modulus_es.stores.memory.inbox import MemoryInbox
 from modulus_es.stores.memory.outbox import MemoryOutbox
 from modulus_es.stores.memory.recorder import MemoryFactory
 from modulus_es.stores.memory.snapshots import MemorySnapshots
-from modulus_es.stores.port import Capability, EventRow, Handled, OutboxRow, SnapshotRows, Store
+from modulus_es.stores.port import Capability, SnapshotRows, Store
+from modulus_es.stores.rows import EventRow, Handled, OutboxRow
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from modulus_es.stores.port import Handled, OutboxRow
+from modulus_es.stores.rows import Handled, OutboxRow
 
 
 def time_of(outbox: Sequence[OutboxRow], handled: Handled | None) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.errors import StoreError
 from modulus_es.groups import until_ended
-from modulus_es.stores.port import EventRow, Handled, InboxRow, OutboxRow
+from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow
 from modulus_es.stores.sqlite.committing import noted, noting, time_of
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.interrupts import HeldOff

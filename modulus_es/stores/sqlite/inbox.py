@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modulus_es.envelope import Envelope
 from modulus_es.errors import LeaseLostError
-from modulus_es.stores.port import Handled, InboxRow, Receipt, Unprocessed
+from modulus_es.stores.rows import Handled, InboxRow, Receipt, Unprocessed, held_until
 from modulus_es.stores.sqlite.inbox_sql import InboxSQL
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.owners import Owners
 from modulus_es.stores.sqlite.reading import Row, Select, in_order, pages, selecting
-from modulus_es.stores.sqlite.rows import headers, inbox_row, unreadable_delivery
+from modulus_es.stores.sqlite.rows import (
+    headers,
+    inbox_row,
+    unreadable_delivery,
+)
 from modulus_es.stores.sqlite.runs import in_a_row, mine
 from modulus_es.stores.sqlite.values import blob, micros
 from modulus_es.stores.sqlite.waiting import look
@@ -83,11 +87,13 @@ class Inbox:
         cursor: sqlite3.Cursor,
         owner: str,
         now: datetime,
-        until: datetime,
+        lease: timedelta,
         limit: int,
         handlers: frozenset[str],
+        skew: timedelta,
     ) -> list[InboxRow]:
         """Claim deliveries that are due, in order of position, one a lane."""
+        until = now - skew + lease
         claimed: list[InboxRow] = []
         altered: list[InboxRow] = []
         select = selecting(cursor)
@@ -97,7 +103,7 @@ class Inbox:
         for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
             if row.dead_at is not None:
                 altered.append(row)
-            elif _due(row, owner, now) == now:
+            elif _due(row, owner, now, skew) == now:
                 row.claimed_by, row.claimed_until = owner, until
                 claimed.append(row)
                 if len(claimed) == limit:
@@ -111,7 +117,12 @@ class Inbox:
         return claimed
 
     def due(
-        self, select: Select, owner: str, now: datetime, handlers: frozenset[str]
+        self,
+        select: Select,
+        owner: str,
+        now: datetime,
+        handlers: frozenset[str],
+        skew: timedelta,
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
         waiting = look(select, self._sql.any, self._sql.names, handlers)
@@ -120,7 +131,7 @@ class Inbox:
         earliest = waiting.next(now)
         for row in self._waiting(select, waiting.ready):
             # One that was altered is set aside when it is claimed.
-            due = now if row.dead_at is not None else _due(row, owner, now)
+            due = now if row.dead_at is not None else _due(row, owner, now, skew)
             if due == now:
                 return now
             if due is not None and (earliest is None or due < earliest):
@@ -253,13 +264,12 @@ class Inbox:
         return mine(cursor, self._sql.held, statement, values, self._owners.written(owner), rows)
 
 
-def _due(row: InboxRow, owner: str, now: datetime) -> datetime | None:
+def _due(row: InboxRow, owner: str, now: datetime, skew: timedelta) -> datetime | None:
     """When it can be claimed, ``now`` if at once; None if the owner has it already."""
-    until = row.claimed_until
-    if row.claimed_by is not None and until is not None:
+    if row.claimed_by is not None:
         if row.claimed_by == owner:
             return None
-        if until > now:
+        if (until := held_until(row, now, skew)) is not None:
             return until
     if not row.attempts and row.last_error is None:
         # It waits for nothing, whatever the clock was set to since it came.

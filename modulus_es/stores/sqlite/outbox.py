@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import OutboxRow, Routes, Unroutable
+from modulus_es.stores.rows import OutboxRow, Routes, Unroutable, held_until
 from modulus_es.stores.sqlite.names import Names
 from modulus_es.stores.sqlite.outbox_sql import OutboxSQL
 from modulus_es.stores.sqlite.owners import Owners
@@ -64,12 +64,13 @@ class Outbox:
         cursor: sqlite3.Cursor,
         owner: str,
         now: datetime,
-        until: datetime,
+        lease: timedelta,
         limit: int,
         routes: frozenset[str],
+        skew: timedelta,
     ) -> list[OutboxRow]:
         """Claim rows that are due, in order of position."""
-        lanes = _Lanes(owner, now)
+        lanes, until = _Lanes(owner, now, skew), now - skew + lease
         claimed: list[OutboxRow] = []
         altered: list[tuple[str | None, int, int]] = []
         select = selecting(cursor)
@@ -91,10 +92,15 @@ class Outbox:
         return claimed
 
     def due(
-        self, select: Select, owner: str, now: datetime, routes: frozenset[str]
+        self,
+        select: Select,
+        owner: str,
+        now: datetime,
+        routes: frozenset[str],
+        skew: timedelta,
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
-        lanes = _Lanes(owner, now)
+        lanes = _Lanes(owner, now, skew)
         waiting = look(select, self._sql.any, self._sql.names, routes)
         earliest = waiting.next(now)
         for row in self._waiting(select, waiting.ready, waiting.due(now)):
@@ -229,8 +235,8 @@ def recorded_routes(routes: Routes) -> frozenset[str]:
 class _Lanes:
     """Keeps the order of each key while rows are looked through in order of position."""
 
-    def __init__(self, owner: str, now: datetime) -> None:
-        self._owner, self._now = owner, now
+    def __init__(self, owner: str, now: datetime, skew: timedelta) -> None:
+        self._owner, self._now, self._skew = owner, now, skew
         self._held: set[str] = set()
 
     def due(self, row: OutboxRow) -> datetime | None:
@@ -238,12 +244,11 @@ class _Lanes:
         key = row.envelope.key
         if key in self._held:
             return None
-        until = row.claimed_until
-        if row.claimed_by is not None and until is not None:
+        if row.claimed_by is not None:
             if row.claimed_by == self._owner:
                 # Who has it hands it over before what he claims now.
                 return None
-            if until > self._now:
+            if (until := held_until(row, self._now, self._skew)) is not None:
                 self._held.add(key)
                 return until
         if row.available_at > self._now:

@@ -15,7 +15,7 @@ from eventsourcing.sqlite import (
     SQLiteProcessRecorder,
 )
 
-from modulus_es.stores.port import EventRow, Handled, OutboxRow, Stored
+from modulus_es.stores.rows import EventRow, Handled, OutboxRow, Stored
 from modulus_es.stores.sqlite.committing import noting
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.inbox import Inbox

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import InboxRow, OutboxRow
+from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.stores.sqlite.names import INBOX, OUTBOX
 from modulus_es.stores.sqlite.owners import Owners
 from modulus_es.stores.sqlite.reading import Row

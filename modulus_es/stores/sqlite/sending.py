@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import OutboxRow, Routes, Unroutable
+from modulus_es.stores.rows import NO_SKEW, OutboxRow, Routes, Unroutable
 from modulus_es.stores.sqlite.outbox import Outbox, recorded_routes
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.writing import Writing
@@ -19,14 +19,20 @@ class Sending(Writing):
     _routes: tuple[Routes, frozenset[str]] | None = None
 
     async def claim_outbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, routes: Routes
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        routes: Routes,
+        skew: timedelta = NO_SKEW,
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts."""
         wanted = self._wanted(routes)
         if not await self.run(lambda: self._outbox.any_waits(self._select, wanted, now)):
             return []
         return await self._write(
-            lambda cursor: self._outbox.claim(cursor, owner, now, now + lease, limit, wanted),
+            lambda cursor: self._outbox.claim(cursor, owner, now, lease, limit, wanted, skew),
             now=now,
             durable=False,
         )
@@ -85,10 +91,12 @@ class Sending(Writing):
             now=now,
         )
 
-    async def outbox_due(self, owner: str, now: datetime, routes: Routes) -> datetime | None:
+    async def outbox_due(
+        self, owner: str, now: datetime, routes: Routes, skew: timedelta = NO_SKEW
+    ) -> datetime | None:
         """When ``owner`` can next claim something."""
         wanted = self._wanted(routes)
-        return await self.run(lambda: self._outbox.due(self._select, owner, now, wanted))
+        return await self.run(lambda: self._outbox.due(self._select, owner, now, wanted, skew))
 
     async def revive_outbox(
         self, row: OutboxRow, now: datetime, envelope: Envelope | None = None

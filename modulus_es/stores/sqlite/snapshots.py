@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from uuid import UUID
 
-from modulus_es.stores.port import EventRow
+from modulus_es.stores.rows import EventRow
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.failures import BusyError
 from modulus_es.stores.sqlite.names import Names

@@ -11,14 +11,14 @@ from uuid import UUID
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 
 from modulus_es.envelope import Envelope
-from modulus_es.stores.port import (
-    Capability,
+from modulus_es.stores.port import Capability, SnapshotRows
+from modulus_es.stores.rows import (
+    NO_SKEW,
     EventRow,
     Handled,
     InboxRow,
     OutboxRow,
     Receipt,
-    SnapshotRows,
     Unprocessed,
 )
 from modulus_es.stores.sqlite.clock import StoredClock
@@ -127,13 +127,19 @@ class SQLiteStore(Sending):
         )
 
     async def claim_inbox(
-        self, owner: str, now: datetime, lease: timedelta, limit: int, handlers: frozenset[str]
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        handlers: frozenset[str],
+        skew: timedelta = NO_SKEW,
     ) -> list[InboxRow]:
         """Claim deliveries to these handlers that are due."""
         if not await self.run(lambda: self._inbox.any_waits(self._select, handlers, now)):
             return []
         return await self._write(
-            lambda cursor: self._inbox.claim(cursor, owner, now, now + lease, limit, handlers),
+            lambda cursor: self._inbox.claim(cursor, owner, now, lease, limit, handlers, skew),
             now=now,
             durable=False,
         )
@@ -163,10 +169,10 @@ class SQLiteStore(Sending):
         )
 
     async def inbox_due(
-        self, owner: str, now: datetime, handlers: frozenset[str]
+        self, owner: str, now: datetime, handlers: frozenset[str], skew: timedelta = NO_SKEW
     ) -> datetime | None:
         """When ``owner`` can next claim a delivery to these handlers."""
-        return await self.run(lambda: self._inbox.due(self._select, owner, now, handlers))
+        return await self.run(lambda: self._inbox.due(self._select, owner, now, handlers, skew))
 
     async def revive_delivery(
         self, row: InboxRow, now: datetime, envelope: Envelope | None = None

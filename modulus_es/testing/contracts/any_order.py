@@ -7,7 +7,8 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from modulus_es.stores.port import Handled, InboxRow, OutboxRow, Receipt, Store
+from modulus_es.stores.port import Store
+from modulus_es.stores.rows import Handled, InboxRow, OutboxRow, Receipt
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     HANDLERS,

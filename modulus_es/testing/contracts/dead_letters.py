@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modulus_es.stores.port import InboxRow
+from modulus_es.stores.rows import InboxRow
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     StoreBench,

@@ -124,6 +124,19 @@ class DeliveryContract(StoreSuite):
         assert (said([row]), row.claimed_by, row.claimed_until) == ([1], "bert", at(60))
 
     @promise()
+    async def test_setting_the_clock_neither_frees_a_delivery_nor_keeps_it(
+        self, bench: StoreBench
+    ) -> None:
+        await bench.receive(envelope(1))
+        [row] = await bench.take("anna", seconds=10, ahead=10)
+        assert row.claimed_until == at(30)
+        assert await bench.take("bert", seconds=3629, ahead=3600) == []
+        assert await bench.delivery_due("bert", seconds=3629, ahead=3600) == 3630
+        assert await bench.take("bert", seconds=-3571, ahead=-3600) == []
+        assert await bench.delivery_due("bert", seconds=-3571, ahead=-3600) == -3570
+        assert said(await bench.take("bert", seconds=-3570, ahead=-3600)) == [1]
+
+    @promise()
     async def test_only_the_owner_says_what_became_of_a_delivery(self, bench: StoreBench) -> None:
         store = bench.store
         await bench.receive(envelope(1))

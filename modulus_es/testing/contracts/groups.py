@@ -10,7 +10,8 @@ from eventsourcing.persistence import IntegrityError
 
 from modulus_es.errors import LeaseLostError
 from modulus_es.groups import Group, Round
-from modulus_es.stores.port import Capability, Handled, InboxRow
+from modulus_es.stores.port import Capability
+from modulus_es.stores.rows import Handled, InboxRow
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     StoreBench,

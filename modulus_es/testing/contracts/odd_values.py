@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from modulus_es.stores.port import EventRow, Handled, Routes
+from modulus_es.stores.rows import EventRow, Handled, Routes
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     LEASE,

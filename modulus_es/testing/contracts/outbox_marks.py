@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modulus_es.stores.port import Routes
+from modulus_es.stores.rows import Routes
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     ROUTES,
@@ -102,6 +102,19 @@ class OutboxMarksContract(StoreSuite):
         assert (found.status, found.attempts, found.last_error) == ("dead", 1, "never")
         assert found.dead_at == at(5)
         assert await bench.claim(seconds=99) == []
+
+    @promise()
+    async def test_setting_the_clock_neither_frees_a_row_nor_keeps_it(
+        self, bench: StoreBench
+    ) -> None:
+        await bench.write(message(1))
+        [row] = await bench.claim("anna", seconds=10, ahead=10)
+        assert row.claimed_until == at(30)
+        assert await bench.claim("bert", seconds=3629, ahead=3600) == []
+        assert await bench.due("bert", seconds=3629, ahead=3600) == 3630
+        assert await bench.claim("bert", seconds=-3571, ahead=-3600) == []
+        assert await bench.due("bert", seconds=-3571, ahead=-3600) == -3570
+        assert said(await bench.claim("bert", seconds=-3570, ahead=-3600)) == [1]
 
     @promise()
     async def test_a_lease_that_is_out_frees_the_row_for_others(self, bench: StoreBench) -> None:

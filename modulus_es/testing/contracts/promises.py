@@ -77,7 +77,7 @@ def promises(contract: type[Any]) -> Iterator[Promise]:
 
     >>> from modulus_es.testing.contracts import SessionContract
     >>> next(promises(SessionContract))
-    Promise(name='test_a_claim_outlives_its_process...', needs=<Capability.DURABLE: 1>)
+    Promise(name='test_a_claim_from_before_the_machine...', needs=<Capability.DURABLE: 1>)
     """
     for name in dir(contract):
         test = getattr(contract, name)

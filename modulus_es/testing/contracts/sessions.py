@@ -80,6 +80,18 @@ class SessionContract(StoreSuite):
         assert after.position > before.position
 
     @promise(Capability.DURABLE)
+    async def test_a_claim_from_before_the_machine_was_started_anew_holds_nobody_up(
+        self, bench: StoreBench
+    ) -> None:
+        """The clock of claims may begin anew then, and such a claim ends in a far future."""
+        await bench.write(message(1))
+        await bench.receive(envelope(1))
+        assert await bench.claim("anna", seconds=100_000)
+        assert await bench.take("anna", seconds=100_000)
+        assert (await bench.due("bert", 5), await bench.delivery_due("bert", 5)) == (5, 5)
+        assert said(await bench.claim("bert", 5)) == said(await bench.take("bert", 5)) == [1]
+
+    @promise(Capability.DURABLE)
     async def test_a_claim_outlives_its_process_until_its_lease_is_out(
         self, bench: StoreBench
     ) -> None:

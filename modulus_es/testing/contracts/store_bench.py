@@ -13,17 +13,8 @@ import pytest
 from modulus_es.clock import START
 from modulus_es.envelope import Envelope
 from modulus_es.mapper import Recorded
-from modulus_es.stores.port import (
-    Capability,
-    Database,
-    EventRow,
-    Handled,
-    InboxRow,
-    OutboxRow,
-    Receipt,
-    Routes,
-    Store,
-)
+from modulus_es.stores.port import Capability, Database, Store
+from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow, Receipt, Routes
 
 LEASE = timedelta(seconds=30)
 """How long the claims of the contracts last."""
@@ -180,14 +171,16 @@ class StoreBench:
         limit: int = 100,
         routes: Routes = ROUTES,
         store: Store | None = None,
+        ahead: float = 0,
     ) -> list[OutboxRow]:
-        """Claim rows of the outbox."""
-        chosen = store or self.store
-        return await chosen.claim_outbox(owner, at(seconds), LEASE, limit, routes)
+        """Claim rows of the outbox; the clock is so many seconds ahead of that of claims."""
+        chosen, skew = store or self.store, timedelta(seconds=ahead)
+        return await chosen.claim_outbox(owner, at(seconds), LEASE, limit, routes, skew)
 
-    async def due(self, owner: str = "anna", seconds: float = 0) -> float | None:
+    async def due(self, owner: str = "anna", seconds: float = 0, ahead: float = 0) -> float | None:
         """When an owner can claim a row of the outbox, in seconds; None if never."""
-        moment = await self.store.outbox_due(owner, at(seconds), ROUTES)
+        skew = timedelta(seconds=ahead)
+        moment = await self.store.outbox_due(owner, at(seconds), ROUTES, skew)
         return None if moment is None else (moment - START).total_seconds()
 
     # Consumers
@@ -209,10 +202,11 @@ class StoreBench:
         limit: int = 100,
         handlers: frozenset[str] = HANDLERS,
         store: Store | None = None,
+        ahead: float = 0,
     ) -> list[InboxRow]:
-        """Claim deliveries."""
-        chosen = store or self.store
-        return await chosen.claim_inbox(owner, at(seconds), LEASE, limit, handlers)
+        """Claim deliveries; the clock is so many seconds ahead of that of claims."""
+        chosen, skew = store or self.store, timedelta(seconds=ahead)
+        return await chosen.claim_inbox(owner, at(seconds), LEASE, limit, handlers, skew)
 
     async def handle(
         self,
@@ -226,9 +220,12 @@ class StoreBench:
         """Commit the effects of a delivery, and the mark that it was handled."""
         await self.store.commit(events, rows, Handled(row, owner, outcome, at(seconds)))
 
-    async def delivery_due(self, owner: str = "anna", seconds: float = 0) -> float | None:
+    async def delivery_due(
+        self, owner: str = "anna", seconds: float = 0, ahead: float = 0
+    ) -> float | None:
         """When an owner can claim a delivery, in seconds; None if never."""
-        moment = await self.store.inbox_due(owner, at(seconds), HANDLERS)
+        skew = timedelta(seconds=ahead)
+        moment = await self.store.inbox_due(owner, at(seconds), HANDLERS, skew)
         return None if moment is None else (moment - START).total_seconds()
 
 

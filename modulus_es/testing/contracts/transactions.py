@@ -9,7 +9,8 @@ import pytest
 from eventsourcing.persistence import IntegrityError
 
 from modulus_es.errors import LeaseLostError
-from modulus_es.stores.port import Capability, Handled
+from modulus_es.stores.port import Capability
+from modulus_es.stores.rows import Handled
 from modulus_es.testing.contracts.promises import promise
 from modulus_es.testing.contracts.store_bench import (
     StoreBench,
