@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.errors import StoreError
@@ -13,6 +12,7 @@ from modulus_es.groups import until_ended
 from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow
 from modulus_es.stores.sqlite.committing import noted, noting, time_of
 from modulus_es.stores.sqlite.failures import BusyError
+from modulus_es.stores.sqlite.inbox import Inbox, lease_lost
 from modulus_es.stores.sqlite.interrupts import HeldOff
 from modulus_es.stores.sqlite.rows import changing
 from modulus_es.stores.sqlite.transaction import Transaction
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from modulus_es.stores.port import Store
     from modulus_es.stores.sqlite.clock import StoredClock
     from modulus_es.stores.sqlite.datastore import Datastore
-    from modulus_es.stores.sqlite.inbox import Inbox
 
 T = TypeVar("T")
 
@@ -47,8 +46,9 @@ class Group:
         self._transaction: Transaction | None = None
         self._then: list[Callable[[], None]] = []
         self._written: set[int] = set()
-        # Rows whose lanes wait for the end of the group.
-        self._marked: list[InboxRow] = []
+        # Marks that wait for the end of the group, where a statement does for many.
+        self._marks: list[Handled] = []
+        self._lost: set[int] = set()
         self._in_hand: Transaction | None = None
         self._left = False
         self._committed = False
@@ -149,7 +149,7 @@ class Group:
                 return
             self._datastore.reads_in(None)
             try:
-                self._datastore.commit(transaction, self._let_lanes_go_on, self._note)
+                self._datastore.commit(transaction, self._mark_all, self._note)
             except Exception as error:
                 if self._committed:
                     raise
@@ -173,14 +173,20 @@ class Group:
         self.end()
         return True
 
-    def _let_lanes_go_on(self, cursor: sqlite3.Cursor) -> None:
-        # At the end, so that a mark alone needs no savepoint; nobody claims meanwhile.
-        self._inbox.go_on(cursor, self._marked)
+    def _mark_all(self, cursor: sqlite3.Cursor) -> None:
+        marked = self._inbox.mark_all(cursor, self._marks)
+        self._inbox.go_on(cursor, marked)
+        self._lost = {each.row.position for each in self._marks}
+        self._lost.difference_update(row.position for row in marked)
+        self._written -= self._lost
 
     def _note(self, _: object) -> None:
         self._committed = True
         for then in self._then:
             then()
+        for handled in self._marks:
+            if handled.row.position not in self._lost:
+                noted(handled)
 
     def _opened(self) -> bool:
         """Whether the transaction is open, or could be opened without waiting for anybody."""
@@ -199,19 +205,12 @@ class Group:
         return self._datastore.connections.current()
 
     async def _mark(self, handled: Handled) -> None:
-        """Write a mark and nothing else: one statement, which undoes itself where it fails."""
-        row = handled.row
-        with HeldOff():
-            connection = self._connection()
-            try:
-                self._inbox.mark_alone(connection.cursor(), handled)
-            except sqlite3.Error as error:
-                self._check_open(connection)
-                raise self._datastore.said(error) from error
-            self._marked.append(row)
-            self._then.append(partial(noted, handled))
-            self._written.add(row.position)
+        """Write a mark and nothing else, at the end: there is nothing to undo where it fails."""
+        self._marks.append(handled)
+        self._written.add(handled.row.position)
         await self._parked()
+        if handled.row.position in self._lost:
+            raise lease_lost(handled.row)
 
     async def _write(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 
 from modulus_es.envelope import Envelope
 from modulus_es.errors import LeaseLostError
@@ -44,24 +46,33 @@ class Inbox:
         """Hold messages for their handlers; answers what was held already."""
         repeated: list[tuple[str, str]] = []
         stamp = micros(now)
-        for receipt in receipts:
-            envelope = receipt.envelope
-            said, body = headers(envelope), blob(envelope.body)
-            for handler, ordered in receipt.handlers:
-                key, position = envelope.key, envelope.position
-                who = (envelope.source, envelope.message_id, handler)
-                what = (envelope.kind, envelope.type, envelope.version, key, position)
-                found = (said, body, stamp, stamp, int(ordered))
-                lane = (int(ordered), handler, key)
-                order = (position, position, envelope.source, handler, key)
-                values = (*who, *what, *found, *lane, *order)
-                try:
-                    cursor.execute(self._sql.insert, values)
-                except sqlite3.IntegrityError:
-                    if not self._is_repeated(cursor, who):
-                        raise
-                    repeated.append((envelope.message_id, handler))
-        return repeated
+        who = ("", "", "")
+
+        def each() -> Iterator[tuple[object, ...]]:
+            nonlocal who
+            for receipt in receipts:
+                envelope = receipt.envelope
+                said, body = headers(envelope), blob(envelope.body)
+                for handler, ordered in receipt.handlers:
+                    key, position = envelope.key, envelope.position
+                    who = (envelope.source, envelope.message_id, handler)
+                    what = (envelope.kind, envelope.type, envelope.version, key, position)
+                    found = (said, body, stamp, stamp, int(ordered))
+                    lane = (int(ordered), handler, key)
+                    order = (position, position, envelope.source, handler, key)
+                    yield (*who, *what, *found, *lane, *order)
+
+        rows = each()
+        while True:
+            try:
+                cursor.executemany(self._sql.insert, rows)
+            except sqlite3.IntegrityError:
+                # It is about the row that was asked for last; the rest is still to come.
+                if not self._is_repeated(cursor, who):
+                    raise
+                repeated.append(who[1:])
+            else:
+                return repeated
 
     def bury_unreadable(
         self, cursor: sqlite3.Cursor, envelope: Envelope, error: str, now: datetime
@@ -140,19 +151,21 @@ class Inbox:
 
     def mark(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
         """Note that a delivery was handled; raises `LeaseLostError` where another one has it."""
-        self.mark_alone(cursor, handled)
+        if not self.mark_all(cursor, [handled]):
+            raise lease_lost(handled.row)
         self.go_on(cursor, [handled.row])
 
-    def mark_alone(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
-        """The same in one statement; its lane waits until `go_on`."""
-        row = handled.row
-        written = self._owners.written(handled.owner)
-        changes = (handled.outcome, micros(handled.at), row.position, written)
-        if not cursor.execute(self._sql.mark, changes).rowcount:
-            raise LeaseLostError(
-                f"{row.handler} was handling {row.envelope.type} {row.envelope.message_id}, but "
-                "its lease ran out and another consumer took over; this one's effects are undone"
-            )
+    def mark_all(self, cursor: sqlite3.Cursor, handled: Sequence[Handled]) -> list[InboxRow]:
+        """Note that deliveries were handled; answers those of them that nobody else has.
+
+        Their lanes wait until `go_on`.
+        """
+        marked: list[InboxRow] = []
+        for (owner, *said), each in groupby(handled, attrgetter("owner", "outcome", "at")):
+            outcome, at = said
+            values, rows = (outcome, micros(at)), [one.row for one in each]
+            marked += self._mine(cursor, self._sql.mark, values, owner, rows)
+        return marked
 
     def go_on(self, cursor: sqlite3.Cursor, rows: Iterable[InboxRow]) -> None:
         """Let the lanes of rows go on that are done."""
@@ -262,6 +275,14 @@ class Inbox:
         rows: Sequence[InboxRow],
     ) -> list[InboxRow]:
         return mine(cursor, self._sql.held, statement, values, self._owners.written(owner), rows)
+
+
+def lease_lost(row: InboxRow) -> LeaseLostError:
+    """What to raise where another one has a delivery that was handled."""
+    return LeaseLostError(
+        f"{row.handler} was handling {row.envelope.type} {row.envelope.message_id}, but "
+        "its lease ran out and another consumer took over; this one's effects are undone"
+    )
 
 
 def _due(row: InboxRow, owner: str, now: datetime, skew: timedelta) -> datetime | None:

@@ -87,7 +87,8 @@ class InboxSQL(Statements):
     mark = (
         "UPDATE $inbox SET attempts = attempts + 1, outcome = ?, processed_at = ?, "
         "processed_by = claimed_by, claimed_by = NULL, claimed_until = NULL "
-        "WHERE position = ? AND claimed_by = ? AND processed_at IS NULL AND dead_at IS NULL"
+        "WHERE position BETWEEN ? AND ? AND claimed_by = ? AND processed_at IS NULL "
+        "AND dead_at IS NULL"
     )
     release = (
         "UPDATE $inbox SET claimed_by = NULL, claimed_until = NULL "

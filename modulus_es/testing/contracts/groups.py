@@ -85,6 +85,24 @@ class GroupContract(StoreSuite):
         assert [status for status, _ in bench.inbox().values()] == ["claimed", "done"]
 
     @promise(Capability.GROUPS)
+    async def test_a_delivery_that_wrote_nothing_and_whose_lease_was_lost_is_not_marked(
+        self, bench: StoreBench
+    ) -> None:
+        rows = await _claimed(bench, 3)
+        await bench.take("bert", seconds=31, limit=1)
+        round_ = _begun(bench)
+        group = round_.group
+        for row in rows:
+            await round_.write(row, _mark(group, row))
+        group.end()
+        assert group.failure is None
+        assert [await round_.go_on() for _ in rows] == ["lost", "done", "done"]
+        assert [status for status, _ in bench.inbox().values()] == ["claimed", "done", "done"]
+        lost, kept = (Handled(row, "anna", "done", at(0)) for row in rows[:2])
+        assert not await group.holds([], [], lost)
+        assert await group.holds([], [], kept)
+
+    @promise(Capability.GROUPS)
     async def test_a_group_that_is_undone_wrote_nothing(self, bench: StoreBench) -> None:
         rows = await _claimed(bench, 2)
         round_ = _begun(bench)
@@ -155,4 +173,13 @@ async def _deliver(group: Group, row: InboxRow, n: int) -> str:
     """Record one event of an aggregate, send one message, and mark the delivery."""
     mark: Any = Handled(row, "anna", "done", at(0))
     await group.commit(recorded(n + 1, 1), [message(n)], mark)
+    return "done"
+
+
+async def _mark(group: Group, row: InboxRow) -> str:
+    """Mark a delivery that has written nothing."""
+    try:
+        await group.commit([], [], Handled(row, "anna", "done", at(0)))
+    except LeaseLostError:
+        return "lost"
     return "done"
