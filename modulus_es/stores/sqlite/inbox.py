@@ -22,7 +22,7 @@ from modulus_es.stores.sqlite.rows import (
 )
 from modulus_es.stores.sqlite.runs import in_a_row, mine
 from modulus_es.stores.sqlite.values import blob, micros
-from modulus_es.stores.sqlite.waiting import look
+from modulus_es.stores.sqlite.waiting import Waiting, look
 
 
 class Inbox:
@@ -88,10 +88,9 @@ class Inbox:
             if not self._is_repeated(cursor, who):
                 raise
 
-    def any_waits(self, select: Select, handlers: frozenset[str], now: datetime) -> bool:
-        """Whether a delivery to one of these handlers is to be looked at."""
-        waiting = look(select, self._sql.any, self._sql.names, handlers)
-        return bool(waiting.ready or waiting.due(now))
+    def look(self, select: Select, handlers: frozenset[str]) -> Waiting:
+        """Which of these handlers have rows."""
+        return look(select, self._sql.any, self._sql.names, handlers)
 
     def claim(
         self,
@@ -100,7 +99,7 @@ class Inbox:
         now: datetime,
         lease: timedelta,
         limit: int,
-        handlers: frozenset[str],
+        waiting: Waiting,
         skew: timedelta,
     ) -> list[InboxRow]:
         """Claim deliveries that are due, in order of position, one a lane."""
@@ -108,7 +107,6 @@ class Inbox:
         claimed: list[InboxRow] = []
         altered: list[InboxRow] = []
         select = selecting(cursor)
-        waiting = look(select, self._sql.any, self._sql.names, handlers)
         due = waiting.due(now)
         cursor.executemany(self._sql.wake, due)
         for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
@@ -136,7 +134,7 @@ class Inbox:
         skew: timedelta,
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
-        waiting = look(select, self._sql.any, self._sql.names, handlers)
+        waiting = self.look(select, handlers)
         if waiting.due(now):
             return now
         earliest = waiting.next(now)
@@ -151,9 +149,12 @@ class Inbox:
 
     def mark(self, cursor: sqlite3.Cursor, handled: Handled) -> None:
         """Note that a delivery was handled; raises `LeaseLostError` where another one has it."""
-        if not self.mark_all(cursor, [handled]):
-            raise lease_lost(handled.row)
-        self.go_on(cursor, [handled.row])
+        row, place = handled.row, handled.row.position
+        owner = self._owners.written(handled.owner)
+        values = (handled.outcome, micros(handled.at), place, place, owner)
+        if not cursor.execute(self._sql.mark, values).rowcount:
+            raise lease_lost(row)
+        self.go_on(cursor, [row])
 
     def mark_all(self, cursor: sqlite3.Cursor, handled: Sequence[Handled]) -> list[InboxRow]:
         """Note that deliveries were handled; answers those of them that nobody else has.

@@ -16,7 +16,7 @@ from modulus_es.stores.sqlite.reading import Row, Select, in_order, pages, selec
 from modulus_es.stores.sqlite.rows import headers, outbox_row, route, unreadable_message
 from modulus_es.stores.sqlite.runs import in_a_row, mine
 from modulus_es.stores.sqlite.values import blob, micros
-from modulus_es.stores.sqlite.waiting import look
+from modulus_es.stores.sqlite.waiting import Waiting, look
 
 
 class Outbox:
@@ -54,10 +54,9 @@ class Outbox:
             )
             row.position = cursor.lastrowid or 0
 
-    def any_waits(self, select: Select, routes: frozenset[str], now: datetime) -> bool:
-        """Whether a row for one of these routes is to be looked at."""
-        waiting = look(select, self._sql.any, self._sql.names, routes)
-        return bool(waiting.ready or waiting.due(now))
+    def look(self, select: Select, routes: frozenset[str]) -> Waiting:
+        """Which of these routes have rows."""
+        return look(select, self._sql.any, self._sql.names, routes)
 
     def claim(
         self,
@@ -66,7 +65,7 @@ class Outbox:
         now: datetime,
         lease: timedelta,
         limit: int,
-        routes: frozenset[str],
+        waiting: Waiting,
         skew: timedelta,
     ) -> list[OutboxRow]:
         """Claim rows that are due, in order of position."""
@@ -74,7 +73,6 @@ class Outbox:
         claimed: list[OutboxRow] = []
         altered: list[tuple[str | None, int, int]] = []
         select = selecting(cursor)
-        waiting = look(select, self._sql.any, self._sql.names, routes)
         due = waiting.due(now)
         cursor.executemany(self._sql.wake, due)
         for row in self._waiting(select, waiting.ready.union(name for name, _ in due)):
@@ -101,7 +99,7 @@ class Outbox:
     ) -> datetime | None:
         """When there is next something to claim; ``now`` if at once, None if never."""
         lanes = _Lanes(owner, now, skew)
-        waiting = look(select, self._sql.any, self._sql.names, routes)
+        waiting = self.look(select, routes)
         earliest = waiting.next(now)
         for row in self._waiting(select, waiting.ready, waiting.due(now)):
             # One that was altered is set aside when it is claimed.

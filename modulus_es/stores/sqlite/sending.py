@@ -29,10 +29,11 @@ class Sending(Writing):
     ) -> list[OutboxRow]:
         """Claim rows that are due and that ``routes`` accepts."""
         wanted = self._wanted(routes)
-        if not await self.run(lambda: self._outbox.any_waits(self._select, wanted, now)):
+        waiting = await self.run(lambda: self._outbox.look(self._select, wanted))
+        if not waiting.is_any(now):
             return []
         return await self._write(
-            lambda cursor: self._outbox.claim(cursor, owner, now, lease, limit, wanted, skew),
+            lambda cursor: self._outbox.claim(cursor, owner, now, lease, limit, waiting, skew),
             now=now,
             durable=False,
         )

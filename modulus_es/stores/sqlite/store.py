@@ -136,10 +136,11 @@ class SQLiteStore(Sending):
         skew: timedelta = NO_SKEW,
     ) -> list[InboxRow]:
         """Claim deliveries to these handlers that are due."""
-        if not await self.run(lambda: self._inbox.any_waits(self._select, handlers, now)):
+        waiting = await self.run(lambda: self._inbox.look(self._select, handlers))
+        if not waiting.is_any(now):
             return []
         return await self._write(
-            lambda cursor: self._inbox.claim(cursor, owner, now, lease, limit, handlers, skew),
+            lambda cursor: self._inbox.claim(cursor, owner, now, lease, limit, waiting, skew),
             now=now,
             durable=False,
         )

@@ -22,6 +22,10 @@ class Waiting(NamedTuple):
     ready: frozenset[str]
     later: tuple[tuple[str, Any], ...]
 
+    def is_any(self, now: datetime) -> bool:
+        """Whether there is one to be looked at."""
+        return bool(self.ready or self.due(now))
+
     def due(self, now: datetime) -> list[tuple[str, Any]]:
         """Whose rows are to be woken, and up to which time.
 
