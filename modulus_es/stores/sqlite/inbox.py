@@ -162,10 +162,10 @@ class Inbox:
         Their lanes wait until `go_on`.
         """
         marked: list[InboxRow] = []
-        for (owner, *said), each in groupby(handled, attrgetter("owner", "outcome", "at")):
-            outcome, at = said
-            values, rows = (outcome, micros(at)), [one.row for one in each]
-            marked += self._mine(cursor, self._sql.mark, values, owner, rows)
+        for said, each in groupby(handled, attrgetter("owner", "outcome", "at")):
+            owner, outcome, at = said
+            rows = [one.row for one in each]
+            marked += self._mine(cursor, self._sql.mark, (outcome, micros(at)), owner, rows)
         return marked
 
     def go_on(self, cursor: sqlite3.Cursor, rows: Iterable[InboxRow]) -> None:
