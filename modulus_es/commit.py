@@ -14,6 +14,7 @@ from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import command_row, event_row
 from modulus_es.projector import project
 from modulus_es.trace import commit_record
+from modulus_es.turns import give_way
 
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
@@ -37,6 +38,9 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
     """
     module = uow.module
     dispatcher, faults = module.dispatcher, module.system.faults
+    if module.queue is not None and await module.queue.settle(uow.aggregates):
+        # The same object may have been saved by somebody, who learns of it first.
+        await give_way()
     recorded = await _collected(uow) if dispatcher.has_before_commit else _pending(uow)
     if uow.read_only and (recorded or uow.outgoing):
         raise ModulusError(

@@ -13,7 +13,7 @@ from modulus_es.trace import TraceRecord
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
     from modulus_es.domain import DomainEvent
-    from modulus_es.groups import Group
+    from modulus_es.groups import CommitQueue, Group
     from modulus_es.injection import Scope
     from modulus_es.module import Module
     from modulus_es.stores.port import Store
@@ -24,7 +24,7 @@ class Ending:
     """The part of a `UnitOfWork` that ends it, which derives from this class."""
 
     module: Module
-    store: Store | Group
+    store: Store | Group | CommitQueue
     handler: str
     committed: bool | None = None
     writing = False

@@ -1,12 +1,13 @@
-"""Group commit: many deliveries in one transaction, each undone by itself where it fails."""
+"""Group commit: many commits in one transaction, each undone by itself where it fails."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Collection, Coroutine, Generator, Sequence
 from datetime import datetime
 from types import coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
 
 from modulus_es.errors import SimulatedCrash
 
@@ -70,6 +71,41 @@ class Group(Protocol):
 
     def undo(self) -> None:
         """Undo all that was written."""
+
+
+class CommitQueue(Protocol):
+    """Where those who work at the same time commit: their commits are one transaction.
+
+    A commit waits for a turn of the event loop in which nobody joins it. Each has a
+    savepoint of its own, and is over when all of them are on the disk. What has the
+    store's transaction in hand, or is the mark of a delivery, goes to the store itself.
+    """
+
+    def begin(self) -> Any:
+        """See `Store.begin`; for a transaction of one's own."""
+
+    async def rollback(self, connection: Any) -> None:
+        """See `Store.rollback`."""
+
+    async def commit(
+        self,
+        events: Sequence[EventRow],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+        connection: Any = None,
+    ) -> Sequence[int]:
+        """See `Store.commit`."""
+
+    async def holds(
+        self,
+        events: Sequence[EventRow],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+    ) -> bool:
+        """See `Store.holds`."""
+
+    async def settle(self, ids: Collection[UUID]) -> bool:
+        """Write now what waits of these aggregates, so that it is found; answers if any did."""
 
 
 class _Parked:

@@ -50,6 +50,8 @@ class Repository:
         self._module.learn(cls)
         then = "" if version is None else f" at version {version}"
         nothing = f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
+        if self._module.queue is not None:
+            await self._module.queue.settle((id,))
         aggregate: Any = await self._module.store.run(lambda: self._load(id, version))
         if aggregate is None:
             raise AggregateNotFoundError(nothing)

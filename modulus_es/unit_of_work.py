@@ -16,12 +16,12 @@ from modulus_es.ids import text
 from modulus_es.messages import Command, IntegrationEvent
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.noted import NOTED, Noted, Outgoing, counted, said_of
-from modulus_es.strands import writer
+from modulus_es.strands import current, writer
 
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
     from modulus_es.dispatcher import Strategy
-    from modulus_es.groups import Group
+    from modulus_es.groups import CommitQueue, Group
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
@@ -72,8 +72,10 @@ class UnitOfWork(Ending):
         read_only: bool = False,
     ) -> None:
         self.module = module
-        # Where it writes: the module's store, or the group of deliveries that it is one of.
-        self.store: Store | Group = module.store
+        # Where it writes: the module's store, or with those who write at the same time.
+        self.store: Store | Group | CommitQueue = module.store
+        if module.queue is not None and current.get() is None:
+            self.store = module.queue
         self.conversation = correlation_id
         self.causation_id = causation_id
         self.key = key

@@ -29,6 +29,7 @@ from modulus_es.stores.rows import (
 from modulus_es.stores.sqlite import SQLiteDatabase
 from modulus_es.testing.contracts import (
     AnyOrderContract,
+    CommitQueueContract,
     ConnectionContract,
     DeadLetterContract,
     DeliveryContract,
@@ -217,7 +218,9 @@ class HoldsNothing(MemoryStore):
         return False
 
 
-@found_out_by(ConnectionContract, GroupContract, SessionContract, SharingContract)
+@found_out_by(
+    CommitQueueContract, ConnectionContract, GroupContract, SessionContract, SharingContract
+)
 class PromisesTooMuch(MemoryStore):
     def __init__(self, module: str, factory: MemoryFactory) -> None:
         super().__init__(module, factory)

@@ -34,6 +34,7 @@ STORES = {
     "memory": ("memory://", {}),
     "file": ("sqlite:///{}/shop.db", {}),
     "file, in groups": ("sqlite:///{}/shop.db", {"group_commit": 10}),
+    "file, commands at once": ("sqlite:///{}/shop.db", {"group_commit": 10}),
     "file, with a table of one's own": ("sqlite:///{}/shop.db", {}),
 }
 
@@ -125,15 +126,21 @@ def agree(shop: Shop) -> None:
         assert [number for (number,) in seen] == placed
 
 
-def interrupted(shop: Shop, line: int) -> Iterator[str]:
+def interrupted(shop: Shop, line: int, *, at_once: bool = False) -> Iterator[str]:
     """Interrupt a cell before that line, and work on; answers where that was, if it was."""
     loop = asyncio.new_event_loop()
     acknowledged: list[str] = []
 
+    async def place(number: str) -> None:
+        if await shop.system.send(PlaceOrder(number)):
+            acknowledged.append(number)
+
     async def cell() -> None:
-        for number in ("A1", "A2"):
-            if await shop.system.send(PlaceOrder(number)):
-                acknowledged.append(number)
+        if at_once:
+            await asyncio.gather(place("A1"), place("A2"))
+        else:
+            await place("A1")
+            await place("A2")
         await shop.system.run()
 
     async def work_on() -> None:
@@ -168,7 +175,7 @@ def test_an_interrupt_before_any_line_of_a_cell_loses_and_repeats_nothing(
         shop = Shop(url.format(place), **options)
         if "table" in store:
             with_a_table(shop)
-        hits = list(interrupted(shop, line))
+        hits = list(interrupted(shop, line, at_once="at once" in store))
         shop.system.close()
         if not hits:
             break

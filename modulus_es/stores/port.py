@@ -16,7 +16,7 @@ from uuid import UUID
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 
 from modulus_es.envelope import Envelope
-from modulus_es.groups import Group
+from modulus_es.groups import CommitQueue, Group
 from modulus_es.stores.rows import (
     NO_SKEW,
     EventRow,
@@ -49,7 +49,7 @@ class Capability(Flag):
     MANY_PROCESSES = auto()
     """Several processes may use it at once."""
     GROUPS = auto()
-    """`Store.group` begins a group of deliveries that are committed together."""
+    """`Store.group` and `Store.commit_queue` write several commits in one transaction."""
 
 
 class SnapshotRows(Protocol):
@@ -99,6 +99,9 @@ class Store(Protocol):
 
         Nobody else writes to this store between the first write of a group and its end.
         """
+
+    def commit_queue(self, size: int) -> CommitQueue | None:
+        """Where up to ``size`` commits are written together; None where nothing is gained."""
 
     async def commit(
         self,

@@ -40,6 +40,25 @@ asyncio.run(work())
 """
 
 
+AT_ONCE = """
+import asyncio, itertools, sys
+from shop import Shop
+shop = Shop(sys.argv[1], group_commit=20)
+print("ready", flush=True)
+
+async def place(number):
+    await shop.place(number)
+    print(number, flush=True)
+
+async def work():
+    for n in itertools.count():
+        await asyncio.gather(*(place(f"{sys.argv[2]}-{n}-{i}") for i in range(20)))
+        await shop.system.run()
+
+asyncio.run(work())
+"""
+
+
 def killed_at_random(url: str, script: str, kills: int) -> list[str]:
     """What a process said before it was killed, again and again at random moments."""
     chance = random.Random(7)
@@ -56,10 +75,11 @@ def killed_at_random(url: str, script: str, kills: int) -> list[str]:
     return acknowledged
 
 
+@pytest.mark.parametrize("script", [WORK, AT_ONCE], ids=["one by one", "at once"])
 def test_a_process_killed_at_any_moment_loses_nothing_that_it_acknowledged(
-    open_shop: Open, url: str
+    script: str, open_shop: Open, url: str
 ) -> None:
-    acknowledged = killed_at_random(url, WORK, KILLS)
+    acknowledged = killed_at_random(url, script, KILLS)
     assert len(acknowledged) > KILLS
     shop = open_shop()
     run(shop.system.run())

@@ -52,6 +52,9 @@ class MemoryStore(MemoryOutbox, MemoryInbox):
     def group(self) -> None:
         """None: each commit is written at once, and there is nothing to save by fewer."""
 
+    def commit_queue(self, size: int) -> None:
+        """None, for the same reason."""
+
     async def commit(
         self,
         events: Sequence[EventRow],

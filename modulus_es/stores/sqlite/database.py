@@ -6,7 +6,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from eventsourcing.utils import Environment
 
@@ -22,6 +22,9 @@ from modulus_es.stores.sqlite.store import SQLiteStore
 from modulus_es.stores.sqlite.tables import check_sqlite, create_tables
 from modulus_es.stores.sqlite.url import parse
 from modulus_es.stores.sqlite.values import moment
+
+if TYPE_CHECKING:
+    from modulus_es.stores.sqlite.batches import Batches
 
 _LAST_EVENTS = 100
 
@@ -52,6 +55,7 @@ class SQLiteDatabase:
         self._place = parse(url)
         self._clock = StoredClock()
         self._stores: dict[str, SQLiteStore] = {}
+        self._batches: Batches | None = None
         self._gate = Gate(self._place)
         self._datastore = Datastore(self._place, accept=self._gate)
         self._gate.session = self._datastore.write(_next_session)
@@ -85,7 +89,9 @@ class SQLiteDatabase:
             if recorder.inbox.has_stuck(self._datastore.select):
                 self._datastore.write(recorder.inbox.mend)
             self._gate.modules.add(module)
-            store = self._stores[module] = SQLiteStore(module, factory, recorder, self._clock)
+            store = self._stores[module] = SQLiteStore(
+                module, factory, recorder, self._clock, self._batches_of_all
+            )
         return store
 
     def close(self) -> None:
@@ -94,6 +100,14 @@ class SQLiteDatabase:
 
     def __repr__(self) -> str:
         return f"SQLiteDatabase({self.url!r})"
+
+    def _batches_of_all(self) -> Batches:
+        """What waits to be committed, of all modules."""
+        if self._batches is None:
+            from modulus_es.stores.sqlite.batches import Batches  # it needs asyncio
+
+            self._batches = Batches(self._datastore, self._clock)
+        return self._batches
 
     def _factory(self, module: str) -> ModulusSQLiteFactory:
         name = self._place.path

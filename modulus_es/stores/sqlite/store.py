@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
@@ -32,6 +32,10 @@ from modulus_es.stores.sqlite.sending import Sending
 from modulus_es.stores.sqlite.snapshots import Snapshots
 from modulus_es.stores.sqlite.transaction import Transaction
 
+if TYPE_CHECKING:
+    from modulus_es.groups import CommitQueue
+    from modulus_es.stores.sqlite.batches import Batches
+
 
 class SQLiteStore(Sending):
     """One module's events, outbox and inbox, in the tables of a SQLite file.
@@ -47,9 +51,11 @@ class SQLiteStore(Sending):
         factory: ModulusSQLiteFactory,
         recorder: ModulusApplicationRecorder,
         clock: StoredClock,
+        batches: Callable[[], Batches],
     ) -> None:
         super().__init__(recorder.datastore, clock)
         self.module = module
+        self._batches = batches
         self.factory: InfrastructureFactory[Any] = factory
         self.recorder: ApplicationRecorder = recorder
         self.snapshots: SnapshotRows = Snapshots(recorder.datastore, names_of(module))
@@ -74,6 +80,12 @@ class SQLiteStore(Sending):
     def group(self) -> Group:
         """Begin a group: deliveries that are written in one transaction, a savepoint each."""
         return Group(self, self._datastore, self._clock, self._inbox, self._record)
+
+    def commit_queue(self, size: int) -> CommitQueue:
+        """Where commits wait for others, of this module or of others in the file."""
+        from modulus_es.stores.sqlite.queue import Queue  # it needs asyncio, slow to import
+
+        return Queue(self, self._batches(), self._record, size)
 
     async def commit(
         self,

@@ -20,6 +20,7 @@ from modulus_es.testing.contracts.promises import (
     promise,
     promises,
 )
+from modulus_es.testing.contracts.queues import CommitQueueContract
 from modulus_es.testing.contracts.routing import RoutingContract
 from modulus_es.testing.contracts.sessions import SessionContract, SharingContract
 from modulus_es.testing.contracts.store import StoreContract
@@ -35,6 +36,7 @@ from modulus_es.testing.contracts.transport_bench import Listener, TransportBenc
 __all__ = [
     "AbsenceContract",
     "AnyOrderContract",
+    "CommitQueueContract",
     "ConnectionContract",
     "DeadLetterContract",
     "DeliveryContract",

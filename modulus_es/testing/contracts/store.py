@@ -11,6 +11,7 @@ from modulus_es.testing.contracts.inbox import InboxContract
 from modulus_es.testing.contracts.odd_values import OddValuesContract
 from modulus_es.testing.contracts.outbox_marks import OutboxMarksContract
 from modulus_es.testing.contracts.outbox_order import OutboxOrderContract
+from modulus_es.testing.contracts.queues import CommitQueueContract
 from modulus_es.testing.contracts.sessions import SessionContract, SharingContract
 from modulus_es.testing.contracts.transactions import ConnectionContract, TransactionContract
 
@@ -20,6 +21,7 @@ class StoreContract(
     TransactionContract,
     ConnectionContract,
     GroupContract,
+    CommitQueueContract,
     OutboxOrderContract,
     OutboxMarksContract,
     InboxContract,
