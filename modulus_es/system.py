@@ -56,10 +56,11 @@ class System(Routing, Running, Looking):
     ``start`` is where virtual time begins; ``clock=SystemClock()`` lives in real
     time. ``store`` is the URL of the store, ``transport`` that of the transport.
     ``retry`` is how deliveries are retried, ``retry_conflicts`` how often a
-    command is when others were faster. ``group_commit`` is how many deliveries a
-    store may commit together, each behind a savepoint of its own: faster where a
-    commit has to reach the disk, and a power cut or a crash then undoes, and has
-    made again, all that were not committed yet. ``trace`` is how many records are
+    command is when others were faster. ``group_commit`` is how many deliveries, and
+    how many commands that are sent at the same time, a store may commit together,
+    each behind a savepoint of its own: faster where a commit has to reach the disk.
+    A power cut or a crash then undoes all that were not committed yet: deliveries
+    are made again, commands were not answered. ``trace`` is how many records are
     kept.
 
     >>> system = System(seed=7)
