@@ -76,9 +76,10 @@ class Group(Protocol):
 class CommitQueue(Protocol):
     """Where those who work at the same time commit: their commits are one transaction.
 
-    A commit waits for a turn of the event loop in which nobody joins it. Each has a
-    savepoint of its own, and is over when all of them are on the disk. What has the
-    store's transaction in hand, or is the mark of a delivery, goes to the store itself.
+    A commit waits for those of the same turn of the event loop, and many for a turn in
+    which nobody joins them. Each has a savepoint of its own, and is over when all of them
+    are on the disk. What has the store's transaction in hand, or is the mark of a delivery,
+    goes to the store itself, and so does a task that commits again with nobody in between.
     """
 
     def begin(self) -> Any:

@@ -86,13 +86,24 @@ async def test_a_transaction_has_no_more_commits_than_it_was_asked_for(
     assert max(written) == 10
 
 
-async def test_one_command_after_the_other_is_a_transaction_each(
+async def test_one_command_after_the_other_is_a_transaction_each_and_waits_for_nobody(
     shop: Shop, written: list[int]
 ) -> None:
-    for number in "ABC":
+    for count, number in enumerate("ABC", 1):
         await shop.system.send(PlaceOrder(number))
-        assert outside(shop, COUNT) == [len(written)]
-    assert written == [1, 1, 1]
+        assert outside(shop, COUNT) == [count]
+    assert written == [1]
+
+
+async def test_tasks_that_each_send_one_command_after_the_other_share_their_commits(
+    shop: Shop, written: list[int]
+) -> None:
+    async def work(name: str) -> None:
+        for n in range(3):
+            await shop.system.send(PlaceOrder(f"{name}{n}"))
+
+    await asyncio.gather(*map(work, "ABC"))
+    assert written == [3, 3, 3]
 
 
 async def test_without_group_commit_each_command_is_a_transaction(
@@ -116,9 +127,9 @@ async def test_handlers_that_wait_a_little_share_a_commit_with_those_that_do_not
             await asyncio.sleep(0)
         uow.add(Order(str(command.turns)))
 
-    assert all(await asyncio.gather(*(shop.system.send(Think(n)) for n in range(4))))
-    assert written == [4]
-    assert shop.recorded("orders", "Order.Placed") == ["0", "1", "2", "3"]
+    assert all(await asyncio.gather(*(shop.system.send(Think(n)) for n in (0, 3, 0, 2, 1))))
+    assert written == [5]
+    assert shop.recorded("orders", "Order.Placed") == ["0", "0", "1", "2", "3"]
 
 
 async def test_modules_of_one_file_share_a_commit(shop: Shop, written: list[int]) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from contextvars import Context
 from functools import partial
 from threading import Event
+from typing import Any
 from uuid import UUID
+from weakref import ref
 
 from modulus_es.stores.rows import EventRow, OutboxRow
 from modulus_es.stores.sqlite.clock import StoredClock
@@ -17,7 +19,6 @@ from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.failures import BusyError, SQLiteUnavailableError
 from modulus_es.stores.sqlite.interrupts import HeldOff
 from modulus_es.stores.sqlite.threads import in_a_thread
-from modulus_es.turns import give_way
 
 Record = Callable[[sqlite3.Cursor, Sequence[EventRow], Sequence[OutboxRow], None], Sequence[int]]
 
@@ -64,6 +65,7 @@ class Batch:
         self.requests: list[Request] = []
         self.ids: set[UUID | str] = set()
         self.is_taken = False
+        self.task: asyncio.Task[None] | None = None
 
     def take(self) -> list[Request]:
         """The requests that nobody took back; from now on nobody can."""
@@ -87,11 +89,21 @@ class Batches:
     def __init__(self, datastore: Datastore, clock: StoredClock) -> None:
         self._datastore, self._clock = datastore, clock
         self._waiting: list[Batch] = []
+        self._context = Context()
+        self._last: ref[asyncio.Task[Any]] | None = None
+
+    def has_company(self) -> bool:
+        """Whether others may commit now: not where the task at hand committed last as well."""
+        task = asyncio.current_task()
+        was_last = task is not None and self._last is not None and self._last() is task
+        if not was_last:
+            self._last = None if task is None else ref(task)
+        return not was_last or bool(self._waiting)
 
     def put(self, request: Request, size: int) -> None:
-        """Let it wait with others, for a turn of the event loop after the last of them.
+        """Let it wait for those of the same turn of the event loop, and for who joins them.
 
-        As many as ``size`` wait no longer.
+        They are written after a turn in which nobody joined; as many as ``size`` at once.
         """
         loop = request.answer.get_loop()
         batch = self._waiting[-1] if self._waiting else None
@@ -110,7 +122,8 @@ class Batches:
                 continue
             found = True
             try:
-                self._write_now(batch)
+                with HeldOff():
+                    self._write_now(batch)
             except BusyError:
                 await asyncio.wait([batch.ended])
         return found
@@ -121,60 +134,69 @@ class Batches:
             batch = Batch(loop)
             self._waiting = [each for each in self._waiting if not each.loop.is_closed()]
             self._waiting.append(batch)
-            task = loop.create_task(self._write_soon(batch, size), context=Context())
-            task.add_done_callback(partial(self._write_at_last, batch))
+            # Who is alone in the first turn is not kept waiting for a second.
+            self._call_soon(batch, size, joined=1)
             return batch
 
-    async def _write_soon(self, batch: Batch, size: int) -> None:
-        joined = 0
-        while joined < len(batch.requests) < size:
-            joined = len(batch.requests)
-            await give_way()
+    def _call_soon(self, batch: Batch, size: int, joined: int) -> None:
+        batch.loop.call_soon(self._write_soon, batch, size, joined, context=self._context)
+
+    def _write_soon(self, batch: Batch, size: int, joined: int) -> None:
+        """Write it, unless somebody joined in this turn of the loop, and there is room."""
         try:
-            self._write_now(batch)
-        except BusyError:
-            await self._write_in_a_thread(batch)
-
-    def _write_now(self, batch: Batch) -> None:
-        """Write it at once, without an interrupt; raises `BusyError` where others write."""
-        with HeldOff():
-            if batch.ended.done():
-                return
-            if batch.is_taken:
-                raise BusyError(here=True)
-            failure: Exception | None = None
-            try:
-                self._datastore.write(*self._work_of(batch.take()), wait=0)
-            except BusyError:
-                batch.is_taken = False
-                raise
-            except Exception as error:
-                failure = error
-            self._end(batch, failure)
-
-    async def _write_in_a_thread(self, batch: Batch) -> None:
-        """Wait in a worker thread for those who write, then write it there."""
-        failure: Exception | None = None
-        give_up = Event()
-        write = partial(self._datastore.write, *self._work_of(batch.take()), give_up=give_up)
-        try:
-            await in_a_thread(write, give_up)
-        except Exception as error:
-            failure = error
-        finally:
-            self._end(batch, failure or self._gave_up())
-
-    def _write_at_last(self, batch: Batch, task: asyncio.Task[None]) -> None:
-        """Its task has ended: where that was before it was written, this is the last chance."""
-        with HeldOff():
-            if not batch.ended.done():
-                batch.is_taken = False
+            with HeldOff():
+                if batch.is_taken:
+                    return
+                if joined < len(batch.requests) < size:
+                    self._call_soon(batch, size, len(batch.requests))
+                    return
                 try:
                     self._write_now(batch)
                 except BusyError:
-                    self._end(batch, self._gave_up())
-            if not task.cancelled():
-                task.exception()
+                    self._wait_in_a_thread(batch)
+        except BaseException:
+            # An interrupt, perhaps before the block; what was done is not done again.
+            with HeldOff():
+                self._call_soon(batch, size, joined)
+            raise
+
+    def _write_now(self, batch: Batch) -> None:
+        """Write it at once, with interrupts held off; raises `BusyError` where others write."""
+        if batch.ended.done():
+            return
+        if batch.is_taken:
+            raise BusyError(here=True)
+        failure: Exception | None = None
+        try:
+            self._datastore.write(*self._work_of(batch.take()), wait=0)
+        except BusyError:
+            batch.is_taken = False
+            raise
+        except Exception as error:
+            failure = error
+        self._end(batch, failure)
+
+    def _wait_in_a_thread(self, batch: Batch) -> None:
+        """Let a worker thread wait for those who write, and write it then."""
+        give_up = Event()
+        write = partial(self._datastore.write, *self._work_of(batch.take()), give_up=give_up)
+
+        async def wait() -> None:
+            failure: Exception | None = None
+            try:
+                await in_a_thread(write, give_up)
+            except Exception as error:
+                failure = error
+            finally:
+                self._end(batch, failure or self._gave_up())
+
+        def over(_: object) -> None:
+            # Cancelled before it began.
+            if not batch.ended.done():
+                self._end(batch, self._gave_up())
+
+        batch.task = batch.loop.create_task(wait())
+        batch.task.add_done_callback(over)
 
     def _gave_up(self) -> Exception:
         return SQLiteUnavailableError(
@@ -190,8 +212,11 @@ class Batches:
         self, requests: Sequence[Request]
     ) -> tuple[Callable[[sqlite3.Cursor], None], Callable[[None], None] | None]:
         def work(cursor: sqlite3.Cursor) -> None:
+            if len(requests) == 1:
+                _record(cursor, requests[0])
+                return
             for request in requests:
-                self._record(cursor, request)
+                self._record_by_itself(cursor, request)
 
         def then(_: None) -> None:
             for request in requests:
@@ -201,11 +226,11 @@ class Batches:
         now = max((each for each in times if each is not None), default=None)
         return self._clock.kept(work, then, now)
 
-    def _record(self, cursor: sqlite3.Cursor, request: Request) -> None:
+    def _record_by_itself(self, cursor: sqlite3.Cursor, request: Request) -> None:
         """Write one behind a savepoint: it is undone by itself where it is refused."""
         cursor.execute("SAVEPOINT request")
         try:
-            request.positions = request.record(cursor, request.events, request.outbox, None)
+            _record(cursor, request)
         except Exception as error:
             if not cursor.connection.in_transaction:
                 raise
@@ -214,3 +239,7 @@ class Batches:
             if isinstance(error, sqlite3.Error):
                 request.error = self._datastore.said(error)
         cursor.execute("RELEASE request")
+
+
+def _record(cursor: sqlite3.Cursor, request: Request) -> None:
+    request.positions = request.record(cursor, request.events, request.outbox, None)

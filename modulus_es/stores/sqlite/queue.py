@@ -37,7 +37,8 @@ class Queue:
         connection: Any = None,
     ) -> Sequence[int]:
         """Write all of it or nothing, with those who commit at the same time."""
-        if handled is not None or connection is not None:
+        by_itself = handled is not None or connection is not None
+        if by_itself or not self._batches.has_company():
             return await self._store.commit(events, outbox, handled, connection)
         request = Request(self._record, events, outbox)
         try:
