@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -160,6 +161,19 @@ async def test_a_block_with_the_transaction_in_hand_is_one_by_itself(
         uow.add(Order("A"))
     assert written == []
     assert outside(shop, COUNT) == [1]
+
+
+def test_threads_with_event_loops_of_their_own_do_not_get_in_each_others_way(shop: Shop) -> None:
+    def work(name: str) -> None:
+        async def rounds() -> None:
+            for n in range(20):
+                assert await place(shop, *(f"{name}-{n}-{i}" for i in range(5)))
+
+        asyncio.run(rounds())
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(work, "ABC"))
+    assert len(set(shop.recorded("orders", "Order.Placed"))) == 300
 
 
 # Each stands by itself

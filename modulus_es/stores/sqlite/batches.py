@@ -57,7 +57,7 @@ class Request:
 
 
 class Batch:
-    """Requests that are written together, by a task of the loop in which they wait."""
+    """Requests that are written together, in the event loop in which they wait."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -89,7 +89,6 @@ class Batches:
     def __init__(self, datastore: Datastore, clock: StoredClock) -> None:
         self._datastore, self._clock = datastore, clock
         self._waiting: list[Batch] = []
-        self._context = Context()
         self._last: ref[asyncio.Task[Any]] | None = None
 
     def has_company(self) -> bool:
@@ -139,7 +138,7 @@ class Batches:
             return batch
 
     def _call_soon(self, batch: Batch, size: int, joined: int) -> None:
-        batch.loop.call_soon(self._write_soon, batch, size, joined, context=self._context)
+        batch.loop.call_soon(self._write_soon, batch, size, joined, context=Context())
 
     def _write_soon(self, batch: Batch, size: int, joined: int) -> None:
         """Write it, unless somebody joined in this turn of the loop, and there is room."""

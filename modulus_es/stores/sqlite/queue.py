@@ -47,9 +47,9 @@ class Queue:
             if request.error is not None:
                 raise request.error
         except BaseException as error:
-            self._failed = request
             if not request.take_back() and isinstance(error, asyncio.CancelledError):
                 await request.until_known()
+            self._failed = request
             raise
         return request.positions
 
