@@ -101,7 +101,7 @@ def subjects() -> list[Subject]:
             ],
             against=LOOP,
             marks=[Mark(OURS, "cost", 4, LOOP)],
-            rounds=2,
+            rounds=6,
         )
     )
     return made

@@ -106,6 +106,7 @@ def subjects() -> list[Subject]:
                 ],
                 against=THEIRS,
                 marks=[Mark(OURS, "faster", 1.3, THEIRS)],
+                rounds=2,
                 per=lines + 1,
             )
         )
@@ -125,6 +126,7 @@ def subjects() -> list[Subject]:
                 ],
                 against=THEIRS,
                 marks=[Mark(OURS, "faster", 1.3, THEIRS)],
+                rounds=2,
                 per=lines + 1,
             )
         )
