@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import dis
+import gc
 import os
 import signal
+import sqlite3
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Any, Self
 
@@ -40,10 +43,10 @@ STORES = {
 
 
 class Strike:
-    """Interrupts before the n-th line of ours that is run inside the block."""
+    """Interrupts before the n-th line of ours, or of these files, that is run inside the block."""
 
-    def __init__(self, line: int) -> None:
-        self._left = line
+    def __init__(self, line: int, files: tuple[str, ...] = ()) -> None:
+        self._left, self._files = line, files
         self.hit: str | None = None
 
     def __enter__(self) -> Self:
@@ -55,7 +58,8 @@ class Strike:
         sys.settrace(self._before)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(OURS):
+        path = frame.f_code.co_filename
+        if not path.startswith(OURS) or (self._files and not path.endswith(self._files)):
             return None
         if event == "line" and self.hit is None:
             self._left -= 1
@@ -126,6 +130,19 @@ def agree(shop: Shop) -> None:
         assert [number for (number,) in seen] == placed
 
 
+@contextmanager
+def others_writing(shop: Shop) -> Iterator[None]:
+    """Let a connection of somebody else hold the file's lock for a moment."""
+    path = shop.orders.store.url.removeprefix("sqlite:///")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    done = Timer(0.01, other.execute, ["COMMIT"])
+    done.start()
+    yield
+    done.join()
+    other.close()
+
+
 def interrupted(shop: Shop, line: int, *, at_once: bool = False) -> Iterator[str]:
     """Interrupt a cell before that line, and work on; answers where that was, if it was."""
     loop = asyncio.new_event_loop()
@@ -160,6 +177,16 @@ def interrupted(shop: Shop, line: int, *, at_once: bool = False) -> Iterator[str
     loop.close()
 
 
+def in_shops(folder: Path, url: str, options: Mapping[str, Any]) -> Iterator[Shop]:
+    """One shop after the other, each in a place of its own."""
+    for number in count():
+        place = folder / str(number)
+        place.mkdir()
+        shop = Shop(url.format(place), **options)
+        yield shop
+        shop.system.close()
+
+
 @pytest.mark.slow
 # A coroutine that was made and not awaited yet: Python says so, to nobody.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -167,17 +194,46 @@ def interrupted(shop: Shop, line: int, *, at_once: bool = False) -> Iterator[str
 def test_an_interrupt_before_any_line_of_a_cell_loses_and_repeats_nothing(
     store: str, tmp_path: Path
 ) -> None:
-    url, options = STORES[store]
     tried = 0
-    for line in count(1, EVERY):
-        place = tmp_path / str(line)
-        place.mkdir()
-        shop = Shop(url.format(place), **options)
+    for line, shop in zip(count(1, EVERY), in_shops(tmp_path, *STORES[store]), strict=False):
         if "table" in store:
             with_a_table(shop)
-        hits = list(interrupted(shop, line, at_once="at once" in store))
-        shop.system.close()
-        if not hits:
+        if not list(interrupted(shop, line, at_once="at once" in store)):
             break
         tried += 1
+    gc.collect()
     assert tried > 2000 // EVERY
+
+
+WAITING = ("sqlite/threads.py", "sqlite/writing.py", "sqlite/batches.py", "sqlite/queue.py")
+"""Where others are waited for."""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("group_commit", [1, 10])
+def test_who_is_interrupted_while_others_write_knows_whether_it_was_saved(
+    group_commit: int, tmp_path: Path
+) -> None:
+    url, options = "sqlite:///{}/shop.db", {"group_commit": group_commit}
+    struck: list[str] = []
+    for line, shop in zip(count(1), in_shops(tmp_path, url, options), strict=False):
+        loop = asyncio.new_event_loop()
+        orders = [Order("A1"), Order("A2")]
+        saving = [loop.create_task(shop.orders.save(order)) for order in orders]
+        strike = Strike(line, WAITING)
+        with others_writing(shop), strike, suppress(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.wait(saving))
+        for cell in saving:
+            drop(loop, cell)
+        saved = sorted(shop.recorded("orders", "Order.Placed"))
+        assert saved == [order.number for order in orders if not order.pending_events]
+        to_its_end(loop, shop.orders.save(*orders))
+        to_its_end(loop, shop.system.run())
+        agree(shop)
+        loop.close()
+        if strike.hit is None:
+            break
+        struck.append(Path(strike.hit).name)
+    gc.collect()
+    assert any(place.startswith("threads.py") for place in struck)
