@@ -13,10 +13,9 @@ from modulus_es.trace import TraceRecord
 if TYPE_CHECKING:
     from modulus_es.dispatcher import Strategy
     from modulus_es.domain import DomainEvent
-    from modulus_es.groups import CommitQueue, Group
+    from modulus_es.groups import Committing
     from modulus_es.injection import Scope
     from modulus_es.module import Module
-    from modulus_es.stores.port import Store
     from modulus_es.unit_of_work import UnitOfWork
 
 
@@ -24,7 +23,7 @@ class Ending:
     """The part of a `UnitOfWork` that ends it, which derives from this class."""
 
     module: Module
-    store: Store | Group | CommitQueue
+    store: Committing
     handler: str
     committed: bool | None = None
     writing = False

@@ -18,7 +18,39 @@ Delivering = Coroutine[Any, Any, str]
 """A delivery that has begun; it answers its outcome."""
 
 
-class Group(Protocol):
+class Committing(Protocol):
+    """Where a unit of work is written: in a store, a group of deliveries or a commit queue."""
+
+    def begin(self) -> Any:
+        """Open the transaction that the next `commit` ends; None where there is none."""
+
+    async def rollback(self, connection: Any) -> None:
+        """Undo what was done in a transaction that `begin` opened."""
+
+    async def commit(
+        self,
+        events: Sequence[EventRow],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+        connection: Any = None,
+    ) -> Sequence[int]:
+        """Write all or nothing; answers the events' positions.
+
+        Raises eventsourcing's ``IntegrityError`` where an event's place in its
+        aggregate is taken, `LeaseLostError` where the inbox row is no longer
+        the owner's, `StoreUnavailableError` where the store cannot be reached.
+        """
+
+    async def holds(
+        self,
+        events: Sequence[EventRow],
+        outbox: Sequence[OutboxRow],
+        handled: Handled | None = None,
+    ) -> bool:
+        """Whether exactly this was committed; asked when a commit's answer did not arrive."""
+
+
+class Group(Committing, Protocol):
     """A store for some deliveries, which writes all of them in one transaction.
 
     Each writes behind a savepoint of its own and then waits, by `until_ended`, for
@@ -33,29 +65,6 @@ class Group(Protocol):
     @property
     def taken(self) -> bool:
         """Whether a delivery has the open transaction in hand, as ``uow.connection``."""
-
-    def begin(self) -> Any:
-        """The transaction, for the reader's own tables; see `Store.begin`."""
-
-    async def rollback(self, connection: Any) -> None:
-        """See `Store.rollback`: back to the savepoint."""
-
-    async def commit(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-        connection: Any = None,
-    ) -> Sequence[int]:
-        """See `Store.commit`."""
-
-    async def holds(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-    ) -> bool:
-        """See `Store.holds`."""
 
     async def retry_delivery(self, owner: str, row: InboxRow, error: str, at: datetime) -> None:
         """See `Store.retry_delivery`."""
@@ -73,7 +82,7 @@ class Group(Protocol):
         """Undo all that was written."""
 
 
-class CommitQueue(Protocol):
+class CommitQueue(Committing, Protocol):
     """Where those who work at the same time commit: their commits are one transaction.
 
     A commit waits for those of the same turn of the event loop, and many for a turn in
@@ -81,29 +90,6 @@ class CommitQueue(Protocol):
     are on the disk. What has the store's transaction in hand, or is the mark of a delivery,
     goes to the store itself, and so does a task that commits again with nobody in between.
     """
-
-    def begin(self) -> Any:
-        """See `Store.begin`; for a transaction of one's own."""
-
-    async def rollback(self, connection: Any) -> None:
-        """See `Store.rollback`."""
-
-    async def commit(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-        connection: Any = None,
-    ) -> Sequence[int]:
-        """See `Store.commit`."""
-
-    async def holds(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-    ) -> bool:
-        """See `Store.holds`."""
 
     async def settle(self, ids: Collection[UUID]) -> bool:
         """Write now what waits of these aggregates, so that it is found; answers if any did."""

@@ -65,8 +65,7 @@ class Module:
 
     def __init__(self, system: System, name: str, store: Store) -> None:
         self.system, self.name, self.store = system, name, store
-        grouped = system.group_commit > 1
-        self.queue = store.commit_queue(system.group_commit) if grouped else None
+        self.queue = None if system.group_commit < 2 else store.commit_queue(system.group_commit)
         self.registry = Registry(f"module {name}")
         mapper_class = type("ModuleMapper", (EventMapper,), {"registry": self.registry})
         self.mapper = cast("EventMapper", store.factory.mapper(mapper_class=mapper_class))

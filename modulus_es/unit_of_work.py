@@ -21,11 +21,10 @@ from modulus_es.strands import current, writer
 if TYPE_CHECKING:
     from modulus_es.bus import MessageBus
     from modulus_es.dispatcher import Strategy
-    from modulus_es.groups import CommitQueue, Group
+    from modulus_es.groups import Committing
     from modulus_es.injection import Scope
     from modulus_es.mediator import Mediator
     from modulus_es.module import Module
-    from modulus_es.stores.port import Store
     from modulus_es.stores.rows import Handled
 
 A = TypeVar("A", bound=Aggregate)
@@ -73,7 +72,7 @@ class UnitOfWork(Ending):
     ) -> None:
         self.module = module
         # Where it writes: the module's store, or with those who write at the same time.
-        self.store: Store | Group | CommitQueue = module.store
+        self.store: Committing = module.store
         if module.queue is not None and current.get() is None:
             self.store = module.queue
         self.conversation = correlation_id

@@ -16,11 +16,10 @@ from uuid import UUID
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 
 from modulus_es.envelope import Envelope
-from modulus_es.groups import CommitQueue, Group
+from modulus_es.groups import CommitQueue, Committing, Group
 from modulus_es.stores.rows import (
     NO_SKEW,
     EventRow,
-    Handled,
     InboxRow,
     OutboxRow,
     Receipt,
@@ -62,7 +61,7 @@ class SnapshotRows(Protocol):
         """Keep a snapshot in place of the one before; waits for nobody."""
 
 
-class Store(Protocol):
+class Store(Committing, Protocol):
     """One module's events, outbox and inbox.
 
     ``owner`` names a relay or consumer; what it has claimed may be claimed by
@@ -88,12 +87,6 @@ class Store(Protocol):
     async def run(self, read: Callable[[], T]) -> T:
         """Call what reads from the store: in a worker thread where that takes a network."""
 
-    def begin(self) -> Any:
-        """Open the transaction that the next `commit` ends; None where there is none."""
-
-    async def rollback(self, connection: Any) -> None:
-        """Undo what was done in a transaction that `begin` opened."""
-
     def group(self) -> Group | None:
         """Begin a group of deliveries that are committed together; None where nothing is gained.
 
@@ -102,28 +95,6 @@ class Store(Protocol):
 
     def commit_queue(self, size: int) -> CommitQueue | None:
         """Where up to ``size`` commits are written together; None where nothing is gained."""
-
-    async def commit(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-        connection: Any = None,
-    ) -> Sequence[int]:
-        """Write all or nothing; answers the events' positions.
-
-        Raises eventsourcing's ``IntegrityError`` where an event's place in its
-        aggregate is taken, `LeaseLostError` where the inbox row is no longer
-        the owner's, `StoreUnavailableError` where the store cannot be reached.
-        """
-
-    async def holds(
-        self,
-        events: Sequence[EventRow],
-        outbox: Sequence[OutboxRow],
-        handled: Handled | None = None,
-    ) -> bool:
-        """Whether exactly this was committed; asked when a commit's answer did not arrive."""
 
     async def claim_outbox(
         self,
