@@ -13,6 +13,7 @@ from modulus_es.errors import CascadeDepthError, ConcurrencyError, ModulusError
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.outgoing import command_row, event_row
 from modulus_es.projector import project
+from modulus_es.strands import holds_transaction
 from modulus_es.trace import commit_record
 from modulus_es.turns import give_way
 
@@ -38,7 +39,8 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
     """
     module = uow.module
     dispatcher, faults = module.dispatcher, module.system.faults
-    if module.queue is not None and await module.queue.settle(uow.aggregates):
+    queue = None if module.queue is None or holds_transaction() else module.queue
+    if queue is not None and await queue.settle(uow.aggregates):
         # The same object may have been saved by somebody, who learns of it first.
         await give_way()
     recorded = await _collected(uow) if dispatcher.has_before_commit else _pending(uow)

@@ -14,6 +14,7 @@ from modulus_es.errors import AggregateNotFoundError, DeserializationError, Unkn
 from modulus_es.naming import Registry, qualified_name, stable_name
 from modulus_es.snapshots import Snapshots
 from modulus_es.stores.port import Capability
+from modulus_es.strands import holds_transaction
 
 if TYPE_CHECKING:
     from modulus_es.mapper import EventMapper
@@ -50,8 +51,9 @@ class Repository:
         self._module.learn(cls)
         then = "" if version is None else f" at version {version}"
         nothing = f"{self._module.name} has no {qualified_name(cls)} {id}{then}"
-        if self._module.queue is not None:
-            await self._module.queue.settle((id,))
+        queue = self._module.queue
+        if queue is not None and not holds_transaction():
+            await queue.settle((id,))
         aggregate: Any = await self._module.store.run(lambda: self._load(id, version))
         if aggregate is None:
             raise AggregateNotFoundError(nothing)

@@ -24,7 +24,7 @@ from modulus_es.errors import ModulusError, StepLimitError
 from modulus_es.passing import Passing
 from modulus_es.rota import Rota
 from modulus_es.steps import Goal, Run, Step
-from modulus_es.strands import Strand, Wait, current, resolve, writer
+from modulus_es.strands import Strand, Wait, current, holds_transaction, resolve
 from modulus_es.waiting import Bystanders, WaitingRoom, let_others_run
 
 _GIVE_WAY = 0.02  # seconds of work after which an interrupt must get its chance
@@ -122,8 +122,7 @@ class Scheduler:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds of the clock, while others go on."""
-        asked = writer.get()
-        if asked is not None and (holder := asked()) is not None and holder.holds_transaction:
+        if holds_transaction():
             raise ModulusError(
                 "clock.sleep() with uow.connection in hand: the store lets nobody else write "
                 "meanwhile. Wait first, and ask for the connection afterwards"

@@ -64,6 +64,12 @@ writer: ContextVar[ref[Writer] | None] = ContextVar("modulus_es_writer", default
 """Who asked last, in the running task, for the transaction of a store, if it still lives."""
 
 
+def holds_transaction() -> bool:
+    """Whether the running task has the transaction of a store in hand: others wait for it."""
+    asked = writer.get()
+    return asked is not None and (holder := asked()) is not None and holder.holds_transaction
+
+
 class Wait:
     """Waits, when it is awaited, until `release`; made by `Scheduler.hold`.
 

@@ -404,3 +404,20 @@ async def test_all_tasks_are_cancelled_as_a_notebook_does(shop: Shop) -> None:
     assert await asyncio.wait_for(place(shop, *"DEF"), 5)
     await shop.system.run()
     shop.agree()
+
+
+async def test_who_has_the_transaction_in_hand_does_not_wait_for_those_who_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(f"sqlite:///{tmp_path}/shop.db?timeout=0.5", group_commit=10)
+    [order_id] = await shop.place("A")
+    noting = asyncio.ensure_future(shop.system.send(NoteOrder(order_id, "x")))
+    async with shop.orders.unit_of_work() as uow:
+        uow.connection.execute("CREATE TABLE mine (n)")
+        await asyncio.sleep(0)
+        (await uow.get(Order, order_id)).note("y")
+        assert (await shop.orders.get(Order, order_id)).notes == 0
+    # It was refused, because others were faster, and tried again.
+    assert await noting
+    assert (await shop.orders.get(Order, order_id)).notes == 2
+    shop.system.close()

@@ -92,7 +92,7 @@ class Batches:
         self._last: ref[asyncio.Task[Any]] | None = None
 
     def has_company(self) -> bool:
-        """Whether others may commit now: not where the task at hand committed last as well."""
+        """Note who commits; answer whether others may, too: not where it was the last as well."""
         task = asyncio.current_task()
         was_last = task is not None and self._last is not None and self._last() is task
         if not was_last:
