@@ -184,7 +184,7 @@ def subjects() -> list[Subject]:
             [replace(row, per=int(row.x or 1)) for row in points(table_of_trace, TRACES, 100_000)],
             against="100,000",
             marks=[Mark("1,000,000", "cost", FLAT, "100,000")],
-            rounds=1.5,
+            rounds=3,
             quick=1,
             axis="records in the trace",
             figure="trace",
