@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Coroutine, Generator, Sequence
+from contextlib import suppress
+from copy import copy
 from datetime import datetime
 from types import coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from modulus_es.errors import SimulatedCrash
 
 if TYPE_CHECKING:
     from modulus_es.stores.rows import EventRow, Handled, InboxRow, OutboxRow
+
+E = TypeVar("E", bound=BaseException)
 
 Delivering = Coroutine[Any, Any, str]
 """A delivery that has begun; it answers its outcome."""
@@ -171,7 +175,8 @@ class Round:
         _, delivering, outcome = self._written.popleft()
         if delivering is None:
             return outcome
-        return await after_group(delivering, self.group.failure)
+        failure = self.group.failure
+        return await after_group(delivering, None if failure is None else again(failure))
 
     def die(self) -> None:
         """Forget all of them, and undo what was not committed: their component has died."""
@@ -180,6 +185,21 @@ class Round:
         for each in written:
             if each.delivering is not None:
                 _close(each.delivering)
+
+
+def again(failure: E) -> E:
+    """The same failure, for one of many whom it is told.
+
+    Each raises it where it waits, and one object would have the traceback of all of them.
+    """
+    told = failure
+    with suppress(Exception):  # a reader's own class may want to be made in another way
+        told = copy(failure)
+        told.__cause__, told.__context__ = failure.__cause__, failure.__context__
+        told.__suppress_context__ = failure.__suppress_context__
+        if hasattr(failure, "__notes__"):
+            told.__notes__ = [*failure.__notes__]
+    return told.with_traceback(failure.__traceback__)
 
 
 @coroutine

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Awaitable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 from uuid import UUID
 
@@ -282,6 +283,20 @@ async def test_where_nothing_can_be_written_everybody_is_told_and_may_do_it_agai
     assert outside(shop, COUNT) == [0]
     await asyncio.gather(*map(shop.orders.save, orders))
     assert shop.recorded("orders", "Order.Placed") == ["A", "B"]
+
+
+async def test_each_of_those_who_fail_together_has_an_exception_of_its_own(tmp_path: Path) -> None:
+    shop = Shop(f"sqlite:///{tmp_path}/shop.db?timeout=0.01", group_commit=50)
+    other = sqlite3.connect(tmp_path / "shop.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    failures = await outcomes_of(*placing(shop, *map(str, range(50))))
+    assert {type(failure) for failure in failures} == {SQLiteUnavailableError}
+    assert len(set(map(id, failures))) == 50
+    # The traceback that a notebook shows is that of one command, whichever it is.
+    lengths = {len(list(walk_tb(failure.__traceback__))) for failure in failures}
+    assert max(lengths) < 30
+    other.close()
+    shop.system.close()
 
 
 @pytest.mark.slow

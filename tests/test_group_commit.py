@@ -22,6 +22,7 @@ from modulus_es import (
 )
 from modulus_es.clock import START
 from modulus_es.errors import StoreUnavailableError
+from modulus_es.groups import again
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.group import Group
 
@@ -320,6 +321,32 @@ async def test_a_group_that_cannot_be_committed_is_undone_and_tried_again(
     monkeypatch.setattr(Datastore, "commit", commit)
     await world.system.run()
     assert sorted(world.noted()) == sorted(followed) == [1, 2, 3, 4]
+
+
+def test_a_failure_that_is_told_again_says_the_same_and_is_another_object() -> None:
+    try:
+        raise StoreUnavailableError("the disk is full") from OSError(28, "No space left on device")
+    except StoreUnavailableError as error:
+        failure = error
+    failure.add_note("while writing")
+    told = again(failure)
+    told.add_note("told to another")
+    assert told is not failure
+    assert (type(told), str(told)) == (StoreUnavailableError, "the disk is full")
+    assert told.__cause__ is failure.__cause__
+    assert told.__suppress_context__
+    assert told.__traceback__ is failure.__traceback__
+    assert failure.__notes__ == ["while writing"]
+    assert told.__notes__ == ["while writing", "told to another"]
+
+
+def test_a_failure_that_cannot_be_made_again_is_told_as_it_is() -> None:
+    class DemandingError(Exception):
+        def __init__(self, *, why: str) -> None:
+            super().__init__(why)
+
+    failure = DemandingError(why="no room")
+    assert again(failure) is failure
 
 
 # Crashes and interrupts
