@@ -176,7 +176,7 @@ class Round:
         if delivering is None:
             return outcome
         failure = self.group.failure
-        return await after_group(delivering, None if failure is None else again(failure))
+        return await after_group(delivering, None if failure is None else retold(failure))
 
     def die(self) -> None:
         """Forget all of them, and undo what was not committed: their component has died."""
@@ -187,7 +187,7 @@ class Round:
                 _close(each.delivering)
 
 
-def again(failure: E) -> E:
+def retold(failure: E) -> E:
     """The same failure, for one of many whom it is told.
 
     Each raises it where it waits, and one object would have the traceback of all of them.

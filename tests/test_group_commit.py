@@ -22,7 +22,7 @@ from modulus_es import (
 )
 from modulus_es.clock import START
 from modulus_es.errors import StoreUnavailableError
-from modulus_es.groups import again
+from modulus_es.groups import retold
 from modulus_es.stores.sqlite.datastore import Datastore
 from modulus_es.stores.sqlite.group import Group
 
@@ -329,7 +329,7 @@ def test_a_failure_that_is_told_again_says_the_same_and_is_another_object() -> N
     except StoreUnavailableError as error:
         failure = error
     failure.add_note("while writing")
-    told = again(failure)
+    told = retold(failure)
     told.add_note("told to another")
     assert told is not failure
     assert (type(told), str(told)) == (StoreUnavailableError, "the disk is full")
@@ -346,7 +346,7 @@ def test_a_failure_that_cannot_be_made_again_is_told_as_it_is() -> None:
             super().__init__(why)
 
     failure = DemandingError(why="no room")
-    assert again(failure) is failure
+    assert retold(failure) is failure
 
 
 # Crashes and interrupts

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 from weakref import ref
 
-from modulus_es.groups import again
+from modulus_es.groups import retold
 from modulus_es.stores.rows import EventRow, OutboxRow
 from modulus_es.stores.sqlite.clock import StoredClock
 from modulus_es.stores.sqlite.committing import time_of
@@ -78,7 +78,7 @@ class Batch:
         """Let all of them go on; ``failure`` is what those are told that are not written."""
         for request in self.requests:
             if failure is not None and not request.committed and request.error is None:
-                request.error = again(failure)
+                request.error = retold(failure)
         for future in (*(each.answer for each in self.requests), self.ended):
             if not future.done():
                 future.set_result(None)
