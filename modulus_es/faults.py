@@ -8,6 +8,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from modulus_es.counts import whole
 from modulus_es.errors import SimulatedCrash
 from modulus_es.naming import near_misses
 
@@ -248,8 +249,7 @@ class Faults:
         """
         if point not in CRASH_POINTS:
             raise ValueError(f"a crash point is one of {', '.join(CRASH_POINTS)}, not {point!r}")
-        if times < 1:
-            raise ValueError(f"a crash happens at least once, not {times} times")
+        times = whole(times, "times", 1)
         where = None if module is None else _named(module, self._modules)
         self._armed.append((point, where, times))
         self.armed = True

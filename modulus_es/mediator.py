@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modulus_es.attempts import Attempt, attempt_at, note_request, unit_for
+from modulus_es.counts import whole
 from modulus_es.dispatcher import Strategy, check_event
 from modulus_es.domain import DomainEvent
 from modulus_es.errors import ConcurrencyError, HandlerNotFoundError
@@ -67,6 +68,8 @@ class Mediator:
         self, handler: Handler, command: Command[T], retry_conflicts: int | None
     ) -> Coroutine[Any, Any, Result[T]]:
         """Bring a command to its handler, which is known; what `send` says holds here too."""
+        if retry_conflicts is not None:
+            retry_conflicts = whole(retry_conflicts, "retry_conflicts")
         if behaviors := self._behaviors():
             proceed = partial(self._send, handler, command, retry_conflicts)
             return self._surrounded(behaviors, command, proceed)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from modulus_es.counts import whole
 from modulus_es.domain import Aggregate, DomainEvent, RecordedEvent, event_classes
 from modulus_es.errors import (
     DefinitionError,
@@ -162,7 +163,9 @@ class Registrations:
                 f"{handler_name(target)} yields, and a {kind_of(message)} has one answer: return "
                 "it, or make the message a StreamQuery"
             )
-        options = {} if retry_conflicts is None else {"retry_conflicts": retry_conflicts}
+        options = {}
+        if retry_conflicts is not None:
+            options["retry_conflicts"] = whole(retry_conflicts, "retry_conflicts")
         handler = self._make(target, message, options=options, **said)
         module = self._module
         module.system.contracts.check(message)

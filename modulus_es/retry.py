@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from random import Random
 
 import msgspec
+
+from modulus_es.counts import whole
+
+_CENTURY = 100 * 366 * 86400.0
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -28,10 +33,15 @@ class Retry(msgspec.Struct, frozen=True):
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"there is at least one attempt, not {self.attempts}")
+        whole(self.attempts, "the number of attempts", 1)
+        for name in ("first", "factor", "longest", "jitter"):
+            number = getattr(self, name)
+            if not isinstance(number, int | float) or not isfinite(number):
+                raise TypeError(f"{name} is a finite number, not {number!r}")
         if self.first < 0 or self.factor < 1 or self.longest < 0:
             raise ValueError("waits are not negative, and do not shrink: factor is at least 1")
+        if self.longest > _CENTURY:
+            raise ValueError(f"no wait is longer than a century, and longest is {self.longest} s")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a part of the wait, 0 to 1, not {self.jitter}")
 

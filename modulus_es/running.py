@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from modulus_es.clock import Clock, seconds_in, to_utc
+from modulus_es.counts import whole
 from modulus_es.steps import Pending, Run, Step
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Running:
                 raise TypeError(f"until is a moment or a timedelta from now, not {until!r}")
             until = to_utc(until, "until")
         if limit is not None:
-            return await self.scheduler.run(until, limit)
+            return await self.scheduler.run(until, whole(limit, "limit"))
         return await self.scheduler.run(until, STEP_LIMIT, more=self._more)
 
     async def _step(self) -> Step | None:

@@ -13,6 +13,7 @@ from modulus_es import ambient
 from modulus_es.bus import MessageBus
 from modulus_es.cascade import Cascades
 from modulus_es.clock import Clock, SystemClock, VirtualClock, iso
+from modulus_es.counts import whole
 from modulus_es.errors import (
     DefinitionError,
     MissingExtraError,
@@ -82,10 +83,10 @@ class System(Routing, Running, Looking):
         group_commit: int = 1,
         trace: int = 100_000,
     ) -> None:
-        if group_commit < 1:
-            raise ValueError(f"group_commit is at least 1, not {group_commit}")
-        if retry_conflicts < 0:
-            raise ValueError(f"retry_conflicts is at least 0, not {retry_conflicts}")
+        self.group_commit = whole(group_commit, "group_commit", 1)
+        self.retry_conflicts = whole(retry_conflicts, "retry_conflicts")
+        self.retry = _checked_retry(retry)
+        self.trace = Trace(trace)
         if clock is not None and start is not None:
             raise ValueError("give start= or clock=: a clock knows its own time")
         self._drawn = seed is None
@@ -96,7 +97,6 @@ class System(Routing, Running, Looking):
         self._store_url = store
         self.clock: Clock = self._virtual_clock(start) if clock is None else _checked_clock(clock)
         self._database(store)
-        self.trace = Trace(trace)
         from modulus_es.scheduler import Scheduler  # it needs asyncio, which is slow to import
 
         self.scheduler = Scheduler(self.clock, self)
@@ -117,9 +117,6 @@ class System(Routing, Running, Looking):
         self.services.singleton(System, self)
         self.transport: Transport = self._open_transport(transport)
         self.contracts = Registry("the system")
-        self.retry = retry or Retry()
-        self.retry_conflicts = retry_conflicts
-        self.group_commit = group_commit
         self.turns = Turns()
         self.behaviors: list[Surrounding] = []
         self._roads = {}
@@ -308,6 +305,14 @@ def _checked_seed(seed: object) -> int:
     if not isinstance(seed, int):
         raise TypeError(f"a seed is an integer, not {seed!r}")
     return seed
+
+
+def _checked_retry(retry: object) -> Retry:
+    if retry is None:
+        return Retry()
+    if not isinstance(retry, Retry):
+        raise TypeError(f"retry= takes a Retry, such as Retry(attempts=3), not {retry!r}")
+    return retry
 
 
 def _checked_name(name: object) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from modulus_es.clock import iso
+from modulus_es.counts import whole
 
 if TYPE_CHECKING:
     from modulus_es.envelope import Envelope
@@ -214,8 +215,7 @@ class Trace:
     """
 
     def __init__(self, limit: int = 100_000) -> None:
-        if limit < 0:
-            raise ValueError(f"a trace keeps no less than 0 records, not {limit}")
+        limit = whole(limit, "the number of records that a trace keeps")
         self.kept: deque[TraceRecord | Published] = deque(maxlen=limit)
         self.count = 0
         self.watchers: tuple[Callable[[TraceRecord], None], ...] = ()

@@ -195,10 +195,11 @@ def test_waits_grow_up_to_the_longest_and_jitter_only_shortens(
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"attempts": 0}, "at least one attempt"),
+        ({"attempts": 0}, "the number of attempts is at least 1, not 0"),
         ({"first": -1}, "waits are not negative"),
         ({"factor": 0.5}, "do not shrink"),
         ({"longest": -1}, "waits are not negative"),
+        ({"longest": 1e300}, "no wait is longer than a century"),
         ({"jitter": 1.5}, "jitter is a part of the wait"),
     ],
 )

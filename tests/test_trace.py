@@ -106,7 +106,7 @@ async def test_a_trace_that_keeps_nothing_still_lets_everything_happen() -> None
 
 
 def test_a_negative_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="no less than 0 records"):
+    with pytest.raises(ValueError, match="that a trace keeps is at least 0, not -1"):
         Trace(-1)
 
 
