@@ -29,7 +29,8 @@ class Writing:
         try:
             return self._datastore.read_or_raise_busy(read)
         except BusyError:
-            return await in_a_thread(read)
+            pass  # and whatever comes of waiting is no failure inside of this one
+        return await in_a_thread(read)
 
     def _select(self, sql: str, parameters: Sequence[object]) -> list[Row]:
         return self._datastore.select(sql, parameters)
@@ -46,6 +47,7 @@ class Writing:
         try:
             return self._datastore.write(work, then, wait=0, durable=durable)
         except BusyError:
-            give_up = Event()
-            write = partial(self._datastore.write, work, then, durable=durable, give_up=give_up)
-            return await in_a_thread(write, give_up)
+            pass
+        give_up = Event()
+        write = partial(self._datastore.write, work, then, durable=durable, give_up=give_up)
+        return await in_a_thread(write, give_up)
