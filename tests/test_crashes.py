@@ -135,7 +135,7 @@ async def test_crashes_that_have_not_happened_can_be_called_off() -> None:
 
 @pytest.mark.parametrize("wrong", [{"point": "in_the_shower"}, {"times": 0}])
 def test_a_crash_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"a crash (point is one of|happens at least once)"):
+    with pytest.raises(ValueError, match=r"a crash point is one of|times is at least 1"):
         System(seed=7).faults.crash(**{"point": "before_commit", **wrong})
 
 

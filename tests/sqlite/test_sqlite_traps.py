@@ -141,6 +141,17 @@ def test_a_limit_of_a_wait_is_kept_though_the_clock_was_set_back(
     datastore.close()
 
 
+def test_who_waited_in_vain_is_not_told_how_it_was_found_out(open_shop: Open, url: str) -> None:
+    shop = open_shop(f"{url}?timeout=0.01")
+    with closing(sqlite3.connect(path_of(url), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match="was locked for") as raised:
+            run(shop.place("A1"))
+    # A notebook shows all that an error happened inside of.
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None
+
+
 def test_the_environment_names_no_other_file_and_no_other_code(
     open_shop: Open, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
