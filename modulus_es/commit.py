@@ -48,6 +48,9 @@ async def commit(uow: UnitOfWork) -> Sequence[tuple[DomainEvent, Strategy | None
         raise ModulusError(
             f"{uow.handler} changed something, and a query must not: let a command do it"
         )
+    if uow.read_only and uow.transaction is not None:
+        await uow.store.rollback(uow.transaction)
+        uow.transaction = None
     stored, rows = await _prepare(uow, recorded)
     if stored or rows or uow.handled is not None or uow.transaction is not None:
         if faults.armed:

@@ -6,11 +6,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from modulus_es.domain import DomainEvent
 from modulus_es.errors import DefinitionError
 from modulus_es.handler_bases import HandlerBase, bound_messages
 from modulus_es.handlers import handler_name
+from modulus_es.messages import Message
 
 if TYPE_CHECKING:
     from modulus_es.module import Module
@@ -68,7 +70,15 @@ def _marker(call: str, message: Any, options: dict[str, Any]) -> Callable[[F], F
         setattr(target, _MARK, marks)
         return target
 
-    return mark
+    if isinstance(message, type) and issubclass(message, (Message, DomainEvent)):
+        return mark
+    if options or not callable(message):
+        raise DefinitionError(
+            f"{call}() takes the class of a message, or decorates a handler that says which one "
+            f"it takes, not {message!r}"
+        )
+    target, message = message, None
+    return cast("Callable[[F], F]", mark(target))
 
 
 def discover(module: Module, *places: Any) -> list[str]:
@@ -112,7 +122,10 @@ def _defined_in(python_module: ModuleType) -> Iterator[Any]:
 def _register(module: Module, target: Any) -> Iterator[str]:
     marks = target.__dict__.get(_MARK, ())
     for call, message, options in marks:
-        getattr(module, call)(message, **options)(target)
+        if message is None:
+            getattr(module, call)(target)
+        else:
+            getattr(module, call)(message, **options)(target)
         yield handler_name(target, options.get("name"))
     if not marks:
         module.registrations.add_found(target)

@@ -31,6 +31,11 @@ def check_pure(handler: Handler) -> None:
 
     Notes on the handler whether it takes the aggregate.
     """
+    if handler.is_class and not hasattr(handler.target, "project"):
+        raise HandlerSignatureError(
+            f"{handler.name} is a class without a method project(): that is what projects "
+            f"{handler.type_name}"
+        )
     function = handler.target.project if handler.is_class else handler.target
     wanted = [p for p in parameters(function, 2 if handler.is_class else 1) if _is_needed(p)]
     if handler.is_class:

@@ -155,10 +155,7 @@ class Registrations:
     def _handle(
         self, target: Any, message: Any, *, retry_conflicts: int | None = None, **said: Any
     ) -> None:
-        function = getattr(target, "handle", target) if isinstance(target, type) else target
-        if not issubclass(message, StreamQuery) and (
-            isgeneratorfunction(function) or isasyncgenfunction(function)
-        ):
+        if not issubclass(message, StreamQuery) and _yields(target):
             raise HandlerSignatureError(
                 f"{handler_name(target)} yields, and a {kind_of(message)} has one answer: return "
                 "it, or make the message a StreamQuery"
@@ -185,6 +182,7 @@ class Registrations:
     def _subscribe(
         self, target: Any, message: Any, *, phase: str | None = None, **said: Any
     ) -> None:
+        _check_does_not_yield(target)
         handler = self._make(target, message, **said)
         if phase is not None:
             raise HandlerSignatureError(
@@ -212,6 +210,7 @@ class Registrations:
     ) -> None:
         if phase not in ("before_commit", "after_commit"):
             raise ValueError(f"a phase is before_commit or after_commit, not {phase!r}")
+        _check_does_not_yield(target)
         handler = self._make(target, message, name=name, phase=phase)
         if retry is not None or not ordered:
             raise HandlerSignatureError(
@@ -266,3 +265,17 @@ def _hint(target: Any) -> str:
         return ""
     names = ", ".join(sorted(stable_name(each) for each in event_classes(target)))
     return f"; {qualified_name(target)} is an aggregate: name one of its events, {names}"
+
+
+def _yields(target: Any) -> bool:
+    function = getattr(target, "handle", target) if isinstance(target, type) else target
+    return isgeneratorfunction(function) or isasyncgenfunction(function)
+
+
+def _check_does_not_yield(target: Any) -> None:
+    """Nobody asks the handler of an event for answers: one that yields would never run."""
+    if _yields(target):
+        raise HandlerSignatureError(
+            f"{handler_name(target)} yields, and the handler of an event answers nothing: take a "
+            "UnitOfWork, a Mediator or a MessageBus and say there what follows"
+        )

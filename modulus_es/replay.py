@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from modulus_es.envelope import Envelope
-from modulus_es.errors import DeserializationError, ModulusError
+from modulus_es.errors import DeserializationError, ModulusError, SerializationError
 from modulus_es.mapper import upcast
 from modulus_es.messages import Message
 from modulus_es.naming import stable_name
@@ -17,6 +18,7 @@ from modulus_es.stores.rows import InboxRow, OutboxRow
 from modulus_es.trace import record_of
 
 if TYPE_CHECKING:
+    from modulus_es.codec.record_codec import RecordCodec
     from modulus_es.module import Module
     from modulus_es.system import System
 
@@ -115,14 +117,25 @@ def _edited(system: System, envelope: Envelope, payload: Mapping[str, Any] | Mes
         raise DeserializationError(
             f"{envelope.type} has no field {', '.join(unknown)}; it has {', '.join(names)}"
         )
-    try:
-        values = codec.decode(upcast(cls, envelope.version, envelope.body))
-    except DeserializationError as error:
-        values = {}
-        if missing := [name for name in names if name not in payload]:
-            raise DeserializationError(
-                f"the payload lacks {', '.join(missing)}, which cannot be taken from the stored "
-                f"body: {error}"
-            ) from None
-    body = codec.encode({**values, **payload})
+    body = _body(codec, upcast(cls, envelope.version, envelope.body), payload)
     return msgspec.structs.replace(envelope, body=body, version=cls.class_version)
+
+
+def _body(codec: RecordCodec, stored: bytes, payload: Mapping[str, Any]) -> bytes:
+    """The stored fields with those of the payload in their places.
+
+    A field of the payload is a value of its type, or what stands for one in a body, as
+    ``dead_letters()`` shows it.
+    """
+    with suppress(SerializationError, DeserializationError):
+        return codec.encode({**codec.decode(stored), **payload})
+    try:
+        found = msgspec.json.decode(stored)
+    except msgspec.DecodeError:
+        found = {}
+    fields = {**(found if isinstance(found, dict) else {}), **payload}
+    try:
+        edited = msgspec.json.encode(fields)
+    except Exception:
+        return codec.encode(fields)  # which names the field that cannot travel
+    return codec.encode(codec.decode(edited))

@@ -195,7 +195,8 @@ class System(Routing, Running, Looking):
         """Make dead letters pending again: only the handlers that had not succeeded.
 
         Picks those of a message, module, handler or type; all without any.
-        ``payload`` replaces fields of the one message picked, by name, or is an
+        ``payload`` replaces fields of the one message picked, by name, each a value of
+        its type or as ``dead_letters()`` shows it in the body, or is an
         object of its class. Answers how many deliveries will be made again; `run`
         makes them. Raises
         `DeserializationError` where the edited payload does not fit the contract.

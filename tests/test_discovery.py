@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from modulus_es import DefinitionError, Module, NameClashError, System
+from modulus_es import DefinitionError, Module, NameClashError, System, handles, on, projects
 
 FILES = {
     "__init__.py": "",
@@ -165,3 +166,27 @@ def test_only_packages_and_modules_are_looked_into(orders: Module, wrong: object
 def test_it_wants_a_place_to_look_into(orders: Module) -> None:
     with pytest.raises(DefinitionError, match="takes the packages or modules"):
         orders.discover()
+
+
+def test_a_bare_decorator_marks_a_handler_that_says_which_message_it_takes(
+    cornershop: ModuleType, orders: Module
+) -> None:
+    found = ModuleType("bare")
+    model = importlib.import_module("cornershop.model")
+
+    def reserve(created: object) -> None: ...
+
+    reserve.__annotations__["created"] = model.OrderCreated
+    reserve.__module__ = "bare"
+    vars(found)["reserve"] = on(reserve)
+    assert vars(found)["reserve"] is reserve
+    assert orders.discover(found) == ["reserve"]
+    assert [(word, handler.name) for word, handler in orders.handlers()] == [
+        ("subscriber", "reserve")
+    ]
+
+
+@pytest.mark.parametrize("mark", [handles, on, projects])
+def test_what_is_marked_is_a_handler_of_a_message(mark: Any) -> None:
+    with pytest.raises(DefinitionError, match="takes the class of a message, or decorates"):
+        mark(3)

@@ -378,3 +378,11 @@ async def test_a_replay_since_something_else_is_refused(orders: Module) -> None:
     orders.projects(Order.Placed)(one)
     with pytest.raises(TypeError, match="a time or a position"):
         await orders.replay(one, since="yesterday")  # type: ignore[arg-type]
+
+
+def test_a_class_that_does_not_project_is_refused() -> None:
+    class Announce:
+        def handle(self, placed: Order.Placed) -> OrderCreated: ...  # type: ignore[name-defined,empty-body]
+
+    with pytest.raises(HandlerSignatureError, match=r"a class without a method project\(\)"):
+        System(seed=7).module("orders").projects(Order.Placed)(Announce)

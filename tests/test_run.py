@@ -777,6 +777,39 @@ async def test_a_delivery_whose_handler_is_gone_is_blocked_and_named() -> None:
     assert (await system.run()).blocked == ("hearer: handler hear is gone (1 waiting)",)
 
 
+async def test_no_time_passes_to_what_nobody_will_handle() -> None:
+    system, sender, hearer = pair()
+    heard: list[int] = []
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None:
+        heard.append(said.n)
+
+    await sender.bus.send(Wait(1.0), to="nobody", at=at(60))
+    run = await system.run()
+    assert (run.time, run.blocked) == (
+        at(0),
+        ("sender: nobody handles Wait for nobody (1 waiting)",),
+    )
+    # What waits behind it has its time all the same.
+    await sender.bus.publish(Said(1), at=at(3600))
+    assert (await system.run()).time == at(3600)
+    assert heard == [1]
+
+
+async def test_no_time_passes_to_the_next_attempt_of_a_handler_that_is_gone() -> None:
+    system, sender, hearer = pair()
+
+    @hearer.on(Said)
+    def hear(said: Said) -> None:
+        raise ValueError("not yet")
+
+    await sender.bus.publish(Said(1))
+    await system.run(until=at(0))
+    hearer.forget(hear)
+    assert (await system.run()).time == at(0)
+
+
 async def test_a_partition_is_blocked_and_named_once() -> None:
     system, sender, hearer = pair()
 

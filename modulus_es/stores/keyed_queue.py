@@ -96,7 +96,10 @@ class KeyedQueue:
         while (first := self._waiting.first()) is not None:
             available, position = first
             if position in self._places:
-                times.append(available)
+                if wanted(self._places[position][0]):
+                    times.append(available)
+                else:
+                    times += self._first_wanted(wanted)
                 break
             self._waiting.pop()
         return min(times, default=None)
@@ -180,6 +183,16 @@ class KeyedQueue:
                 self._join(*place)
             else:
                 self._offer(place[0])
+
+    def _first_wanted(self, wanted: Callable[[Row], bool]) -> list[datetime]:
+        """When the first of those is available that wait and are wanted, if any is."""
+        places = self._places
+        times = [
+            available
+            for available, position in (*self._waiting.in_order, *self._waiting.others)
+            if position in places and wanted(places[position][0])
+        ]
+        return [min(times)] if times else []
 
     def _note_lease(self, owner: str, until: datetime, rows: list[Row]) -> None:
         leases = self._leases.get(owner)

@@ -21,6 +21,7 @@ from shop import Order, OrderCreated, Reservation, Shop, python, run
 
 from modulus_es import (
     ModulusError,
+    Query,
     StoreError,
     StoreUnavailableError,
     UnitOfWork,
@@ -640,3 +641,22 @@ def test_an_error_in_the_middle_of_a_commit_writes_nothing(
     with pytest.raises(ModulusError, match="after the outbox"):
         run(shop.orders.save(Order("A1")))
     assert len(shop.system.events()) == len(shop.system.outbox()) == 0
+
+
+def test_what_a_query_does_in_the_transaction_is_undone(shop: Shop) -> None:
+    class CountReservations(Query[int]): ...
+
+    with_totals(shop)
+
+    @shop.inventory.handles(CountReservations)
+    def count(query: CountReservations, uow: UnitOfWork) -> int:
+        uow.connection.execute("INSERT INTO totals VALUES ('never')")
+        [(counted,)] = uow.connection.execute("SELECT count(*) FROM totals")
+        return int(counted)
+
+    assert run(shop.system.query(CountReservations())).value == 1
+    assert read_beside(shop, "SELECT count(*) FROM totals") == [(0,)]
+    # Nothing is left open either.
+    run(shop.place("A1"))
+    run(shop.system.run())
+    assert read_beside(shop, "SELECT number FROM totals") == [("A1",)]
