@@ -125,10 +125,13 @@ def interrupted_cells(answer: Connection, url: str, times: int) -> None:
 def interrupted_plainly(answer: Connection, path: Path, times: int) -> None:
     """The same storm on a save with nothing but sqlite3."""
     connection = sqlite3.connect(path, isolation_level=None)
+    # Where a commit waits for the disk most interrupts come while it does, and wait for its end.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=OFF")
     connection.execute("CREATE TABLE saved (n INTEGER)")
 
     def save() -> None:
-        for _ in range(200):
+        for _ in range(500):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("INSERT INTO saved VALUES (1)")
             connection.execute("COMMIT")
