@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from modulus_es.ambient import choose, chosen, unchoose
 from modulus_es.answers import as_result
 from modulus_es.errors import PublishError
+from modulus_es.failures import told
 from modulus_es.messages import Query, kind_of
 from modulus_es.result import Failure, Result
 from modulus_es.trace import TraceRecord
@@ -51,7 +52,7 @@ def attempt_at(module: Module, handler: Handler) -> Attempt:
                     unchoose(here)
             return result
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
+            said = told(error)
             await uow.abandon(error)
             if uow.committed:
                 outcome = "done"

@@ -15,7 +15,7 @@ from modulus_es.errors import (
     PublishError,
     SimulatedCrash,
 )
-from modulus_es.failures import failure_of
+from modulus_es.failures import failure_of, told
 from modulus_es.groups import Group
 from modulus_es.handlers import Handler
 from modulus_es.messages import Command, IntegrationEvent
@@ -231,4 +231,4 @@ def _outcome(answer: Any, message: Any, handler: Handler) -> tuple[str, Any]:
 
 
 def _said(error: Any) -> str:
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    return told(error) if isinstance(error, BaseException) else str(error)

@@ -64,3 +64,15 @@ def publish_error(events: Sequence[Any], failures: Sequence[Exception]) -> Publi
     handlers = "handler" if len(failures) == 1 else "handlers"
     first = f"{type(failures[0]).__name__}: {failures[0]}"
     return PublishError(f"{len(failures)} {handlers} of {names} failed, first {first}", failures)
+
+
+def told(error: BaseException) -> str:
+    """What an error says, its class first, also where its own class keeps it from saying so.
+
+    >>> told(ValueError("no stock"))
+    'ValueError: no stock'
+    """
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}, whose text cannot be had: its __str__() fails"

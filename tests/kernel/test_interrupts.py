@@ -118,7 +118,7 @@ def test_an_interrupt_while_a_handler_computes_waits_for_the_handler(notebook: K
 def test_an_interrupt_storm_on_saves_leaves_a_store_that_works(notebook: Kernel) -> None:
     """FAULTS 5: twenty interrupts on a cell that saves in a loop; each save is whole."""
     cell = (
-        "print('go', flush=True)\nfor number in range(30_000):\n    await here.save(Sent(number))"
+        "print('go', flush=True)\nfor number in range(300_000):\n    await here.save(Sent(number))"
     )
     count = 0
     for attempt in range(20):

@@ -1,0 +1,34 @@
+"""An exception that cannot say what it is about is a failure like any other."""
+
+from __future__ import annotations
+
+from modulus_es import IntegrationEvent, Retry, System
+
+
+class Paid(IntegrationEvent):
+    n: int
+
+
+class RefusedError(Exception):
+    def __str__(self) -> str:
+        raise TypeError("it has no text")
+
+
+async def test_it_is_retried_and_dies_and_is_in_nobodys_way() -> None:
+    system = System(seed=7)
+    shop, mail = system.module("shop"), system.module("mail")
+    heard: list[int] = []
+
+    @mail.on(Paid, retry=Retry(attempts=2))
+    def tell(paid: Paid) -> None:
+        if paid.n == 1:
+            raise RefusedError
+        heard.append(paid.n)
+
+    for n in (1, 2, 3):
+        await shop.bus.publish(Paid(n))
+    await system.run()
+    assert heard == [2, 3]
+    dead = system.dead_letters()
+    assert dead.attempts.tolist() == [2]
+    assert dead.error.tolist() == ["RefusedError, whose text cannot be had: its __str__() fails"]
