@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from modulus_es import ambient
 from modulus_es.commit import commit
 from modulus_es.errors import ModulusError, PublishError
+from modulus_es.failures import told
 from modulus_es.trace import TraceRecord
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Ending:
         except Exception as failure:
             error.add_note(f"cleaning up failed as well: {failure!r}")
             system = self.module.system
-            said = f"{type(failure).__name__}: {failure}"
+            said = told(failure)
             system.trace.add(
                 TraceRecord(
                     system.now(), "failure", self.module.name, handler=self.handler, error=said

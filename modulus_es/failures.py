@@ -62,7 +62,7 @@ def publish_error(events: Sequence[Any], failures: Sequence[Exception]) -> Publi
     """The group of all failures of the handlers of these events."""
     names = " and ".join(dict.fromkeys(stable_name(type(event)) for event in events))
     handlers = "handler" if len(failures) == 1 else "handlers"
-    first = f"{type(failures[0]).__name__}: {failures[0]}"
+    first = told(failures[0])
     return PublishError(f"{len(failures)} {handlers} of {names} failed, first {first}", failures)
 
 

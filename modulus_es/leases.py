@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from modulus_es.clock import Clock, VirtualClock
+from modulus_es.failures import told
 from modulus_es.stores.port import Store
 from modulus_es.stores.rows import NO_SKEW, InboxRow, OutboxRow
 from modulus_es.trace import Trace, TraceRecord
@@ -151,7 +152,7 @@ class Carried:
                 await self.renew(owner)
             except Exception as error:
                 # Whoever claims them next may hand them over again, and they are recognised.
-                said = f"claims could not be renewed: {type(error).__name__}: {error}"
+                said = f"claims could not be renewed: {told(error)}"
                 self._trace.add(
                     TraceRecord(
                         self._clock.now(),

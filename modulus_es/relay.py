@@ -18,6 +18,7 @@ from modulus_es.errors import (
     SimulatedCrash,
     TransportUnavailableError,
 )
+from modulus_es.failures import told
 from modulus_es.faults import ACKNOWLEDGEMENT_TIMEOUT, Faults
 from modulus_es.leases import BATCH, LEASE, Carried, ClaimClock
 from modulus_es.retry import Retry
@@ -247,7 +248,7 @@ class OutboxRelay:
         return answers
 
     async def _failed(self, owner: str, row: OutboxRow, error: Exception, now: datetime) -> None:
-        said = f"{type(error).__name__}: {error}"
+        said = told(error)
         if isinstance(error, HeldBackError):
             await self.store.release_outbox(owner, [row])
         elif isinstance(error, NoAcknowledgementError):

@@ -10,6 +10,7 @@ import msgspec
 from modulus_es.codec import FieldSpec, RecordCodec
 from modulus_es.domain import Aggregate
 from modulus_es.errors import SerializationError
+from modulus_es.failures import told
 from modulus_es.fingerprint import fingerprint
 from modulus_es.naming import qualified_name, stable_name
 from modulus_es.stores.rows import EventRow
@@ -100,7 +101,7 @@ class Snapshots:
 
     def _failed(self, aggregate: Any, error: Exception) -> None:
         name = qualified_name(type(aggregate))
-        said = f"{type(error).__name__}: {error}"
+        said = told(error)
         import logging  # it is slow to import, and seldom needed
 
         logging.getLogger(__name__).warning(

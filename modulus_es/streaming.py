@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import Any, TypeAlias
 
 from modulus_es.errors import HandlerResultError
+from modulus_es.failures import told
 from modulus_es.handlers import Handler
 from modulus_es.unit_of_work import UnitOfWork
 
@@ -36,7 +37,7 @@ async def streamed(handler: Handler, query: Any, uow: UnitOfWork, say: Say) -> A
         outcome = "done"
         raise
     except BaseException as error:
-        said = f"{type(error).__name__}: {error}"
+        said = told(error)
         raise
     finally:
         with system.current_here():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modulus_es import IntegrationEvent, Retry, System
+import pytest
+
+from modulus_es import DomainEvent, IntegrationEvent, PublishError, Retry, System
 
 
 class Paid(IntegrationEvent):
@@ -32,3 +34,17 @@ async def test_it_is_retried_and_dies_and_is_in_nobodys_way() -> None:
     dead = system.dead_letters()
     assert dead.attempts.tolist() == [2]
     assert dead.error.tolist() == ["RefusedError, whose text cannot be had: its __str__() fails"]
+
+
+async def test_it_is_among_the_failures_of_a_published_event() -> None:
+    class Rung(DomainEvent): ...
+
+    bells = System(seed=7).module("bells")
+
+    @bells.on(Rung)
+    def refuse(rung: Rung) -> None:
+        raise RefusedError
+
+    with pytest.raises(PublishError, match="first RefusedError, whose text cannot be had") as found:
+        await bells.publish(Rung())
+    assert [type(each) for each in found.value.exceptions] == [RefusedError]
